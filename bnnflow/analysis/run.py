@@ -1,0 +1,135 @@
+"""A run folder as the analysis sees it: what was recorded, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from bnnflow.config import RunConfig
+from bnnflow.data import RunData, read_run
+from bnnflow.errors import RunFolderError
+from bnnflow.records import EnsembleRef, FloatArray, IntArray, Reason, Structure
+from bnnflow.uncertainty import largest_trusted_std, locked_in
+
+KINDS: tuple[str, ...] = ("md", "label", "update", "idle")
+"""Kinds of wall time, in the order they are shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run up to its last commit; made by `load`. Energies in eV of the whole cell."""
+
+    folder: Path
+    data: RunData
+    config: RunConfig
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in the cell."""
+        return len(self.data.numbers)
+
+    @property
+    def threshold(self) -> float:
+        """K, eV."""
+        return self.config.threshold.energy_threshold_eV(self.n_atoms)
+
+    @property
+    def floor(self) -> float:
+        """Fixed likelihood std of the energy, below which sigma* cannot fall, eV."""
+        return self.config.threshold.energy_std_eV(self.n_atoms)
+
+    @property
+    def limit(self) -> float:
+        """Largest sigma* trusted now, eV."""
+        return largest_trusted_std(
+            self.data.state.calibration,
+            threshold=self.threshold,
+            confidence=self.config.threshold.confidence,
+        )
+
+    @property
+    def locked_in(self) -> bool:
+        """Whether the floor alone asks for a label at every step (DECISIONS 3)."""
+        return locked_in(
+            self.data.state.calibration,
+            floor_std=self.floor,
+            threshold=self.threshold,
+            confidence=self.config.threshold.confidence,
+        )
+
+    @property
+    def time_ps(self) -> float:
+        """MD time taken, ps."""
+        return self.data.state.checkpoint.step * self.config.dynamics.timestep_fs / 1000.0
+
+    @property
+    def start(self) -> Structure:
+        """The first labelled frame, where MD began; before it is labelled, where MD stands."""
+        now, labels = self.data.state.checkpoint.structure, self.data.labels
+        if not labels.name:
+            return now
+        return replace(now, positions=labels.positions[0], cell=labels.cells[0])
+
+    @property
+    def interventions(self) -> NDArray[np.bool_]:
+        """(n_labels,) labels asked for because of uncertainty: not the first frame, no audits."""
+        labels, decisions = self.data.labels, self.data.decisions
+        audits = [
+            step
+            for step, reason in zip(decisions.step, decisions.reason, strict=True)
+            if reason == Reason.AUDIT.value
+        ]
+        asked = np.isfinite(labels.energy_std) & np.isfinite(labels.error)
+        asked &= np.arange(len(asked)) > 0
+        return np.asarray(asked & ~np.isin(labels.step, audits))
+
+    @property
+    def ensemble(self) -> EnsembleRef | None:
+        """The newest ensemble, found also when the run folder was moved; None before the first."""
+        found = self.data.state.ensemble
+        if found is None:
+            return None
+        inside = self.folder / "ensemble" / Path(found.directory).name
+        directory = inside if inside.is_dir() else Path(found.directory)
+        return EnsembleRef(str(directory), found.version, found.n_members)
+
+    def frame_of(self, steps: IntArray) -> IntArray:
+        """Rows of the trajectory that hold these MD steps; steps not taken yet are left out."""
+        taken = self.data.trajectory.steps
+        return np.flatnonzero(np.isin(taken, steps))
+
+    def seconds(self) -> dict[str, float]:
+        """Wall time spent by kind, s: md, label, update, idle, then any other."""
+        timing = self.data.timing
+        totals = dict.fromkeys((*KINDS, *timing.kind), 0.0)
+        for kind, spent in zip(timing.kind, timing.seconds, strict=True):
+            totals[kind] += float(spent)
+        return totals
+
+    def last_sigma(self) -> float:
+        """The newest sigma* predicted in this run, eV; NaN when there is none."""
+        waiting = self.data.state.prediction
+        if waiting is not None:
+            return float(waiting.energy_std)
+        values: FloatArray = self.data.trajectory.energy_std
+        finite = values[np.isfinite(values)]
+        return float(finite[-1]) if len(finite) else float("nan")
+
+
+def load(folder: Path) -> Run:
+    """Read a run folder. Raises RunFolderError when it holds no readable run."""
+    data = read_run(folder)
+    try:
+        config = RunConfig.model_validate(yaml.safe_load(data.config_text))
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise RunFolderError(
+            f"{folder} was made with a config this version does not read (at {key}): "
+            "use the version of bnnflow that made it"
+        ) from error
+    return Run(folder, data, config)

@@ -1,0 +1,119 @@
+"""From a YAML file and `key=value` overrides to a config."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bnnflow.config.messages import one_line
+from bnnflow.config.run import RunConfig
+from bnnflow.config.yaml_values import parse_yaml
+from bnnflow.errors import ConfigError, StructureError
+from bnnflow.materials import is_molecule_name
+
+PATH_KEYS: tuple[tuple[str, str], ...] = (("material", "structure"), ("potential", "model"))
+"""Keys that may hold a path, relative to the config's folder (in overrides: the working folder)."""
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config file and apply `section.key=value` overrides.
+
+    Raises ConfigError, in one line with the nearest known key, when the file is missing or a key
+    or value is wrong, and StructureError when a checksum names another structure file.
+    """
+    source = Path(path)
+    values = _anchor(_read(source), source.resolve().parent)
+    return parse_config(_anchor(_override(values, overrides), Path.cwd()), source=source.name)
+
+
+def parse_config(values: Mapping[str, Any], *, source: str = "config") -> RunConfig:
+    """Make a config from nested keys, as a file holds them. source: names them in messages."""
+    return _validated(_with_checksum(values), source)
+
+
+def config_from_yaml(text: str, *, source: str = "config.yaml") -> RunConfig:
+    """Read back the resolved config of an existing run.
+
+    Files that it names are not looked at: what the run took from them it has.
+    """
+    return _validated(_sections(parse_yaml(text, source), source), source)
+
+
+def _validated(values: Mapping[str, Any], source: str) -> RunConfig:
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {one_line(error, RunConfig)}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: give the path of a config file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a config file: {error}") from error
+    return _sections(parse_yaml(text, path.name), str(path))
+
+
+def _sections(values: Any, source: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source} holds no keys, expected sections: material:, threshold:, ...")
+    return values
+
+
+def _override(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    changed = dict(values)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise ConfigError(f"override '{text}' is not section.key=value, for example run.seed=2")
+        changed = _replaced(changed, parts, parse_yaml(value, f"override {key}"), text)
+    return changed
+
+
+def _replaced(values: Any, parts: Sequence[str], value: Any, text: str) -> dict[str, Any]:
+    """A copy of nested `values` with one dotted key set."""
+    if values is not None and not isinstance(values, Mapping):
+        raise ConfigError(
+            f"override '{text}' goes below a value, expected a section: shorten its key"
+        )
+    copy = dict(values or {})
+    first, *rest = parts
+    copy[first] = _replaced(copy.get(first), rest, value, text) if rest else value
+    return copy
+
+
+def _anchor(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the paths that exist below `folder` absolute; names and missing files stay."""
+    anchored = dict(values)
+    for section, key in PATH_KEYS:
+        inner = anchored.get(section)
+        if isinstance(inner, Mapping) and _is_file(inner.get(key), folder):
+            anchored[section] = {**inner, key: str((folder / inner[key]).resolve())}
+    return anchored
+
+
+def _is_file(value: Any, folder: Path) -> bool:
+    return isinstance(value, str) and not is_molecule_name(value) and (folder / value).is_file()
+
+
+def _with_checksum(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Record which structure file the run starts from, or refuse a file that has changed."""
+    material = values.get("material")
+    if not isinstance(material, Mapping) or not _is_file(material.get("structure"), Path()):
+        return values
+    source = material["structure"]
+    found = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    expected = material.get("structure_sha256") or found
+    if expected != found:
+        raise StructureError(
+            f"{source} has changed since this config was resolved: restore it, or remove "
+            "material.structure_sha256 to start another run"
+        )
+    return {**values, "material": {**material, "structure_sha256": found}}

@@ -1,0 +1,196 @@
+"""The sections of a run's config: what is simulated, with which potential, against which reference.
+
+A key's name carries its unit; its description is its documentation. Every default that does not
+depend on the model's family or the schedule's name stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from bnnflow import records
+from bnnflow.config.base import Section
+from bnnflow.config.defaults import SCHEDULES
+from bnnflow.materials import load_structure
+from bnnflow.units import from_kcal_per_mol
+
+ENERGY_STD_FRACTION: float = 0.1
+"""Fixed likelihood std of the energy as a share of the threshold K [R26, METHOD 1]."""
+
+
+class MaterialConfig(Section):
+    """The atoms to simulate, and their electronic state."""
+
+    name: str = Field(
+        default="",
+        pattern=r"^[\w.+-]*$",
+        description="name of the run; default: from the structure",
+    )
+    structure: str = Field(
+        description="molecule's name (ethanol, CH3CH2OH) or file (xyz, extxyz, cif, POSCAR)"
+    )
+    structure_sha256: str = Field(
+        default="", description="checksum of the structure file; filled in when the run starts"
+    )
+    charge: int = Field(default=0, description="total charge, e")
+    multiplicity: int = Field(default=1, ge=1, description="spin multiplicity 2S+1")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_after_structure(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and not values.get("name"):
+            stem = "".join(c if c.isalnum() or c in "_.+-" else "-" for c in _stem(values))
+            return {**values, "name": stem}
+        return values
+
+    def load(self) -> records.Structure:
+        """The atoms with their charge and multiplicity; raises StructureError."""
+        return load_structure(self.structure, charge=self.charge, multiplicity=self.multiplicity)
+
+
+def _stem(values: Mapping[str, Any]) -> str:
+    return Path(str(values.get("structure", ""))).stem
+
+
+class PotentialConfig(Section):
+    """The foundation model that is fine-tuned, and how tightly its prior holds it."""
+
+    model: str = Field(default="chno-small", description="model's name in the registry, or a file")
+    family: Literal["mace", "nequip"] = Field(
+        default="mace", description="architecture; sets defaults of prior, calibration, step size"
+    )
+    checksum: str = Field(default="", description="sha256 the model file must have; empty: any")
+    prior_std: float = Field(
+        gt=0,
+        description="sigma_TL, std of the prior around the foundation weights; default by family",
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="load a whole-model pickle from elsewhere, which can run any code",
+    )
+    dtype: Literal["float32", "float64"] = Field(default="float32", description="of the weights")
+    device: str = Field(
+        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N"
+    )
+
+    def record(self) -> records.PotentialSpec:
+        """What the pools need to load the model."""
+        return records.PotentialSpec(
+            model=self.model,
+            checksum=self.checksum,
+            allow_pickle=self.allow_pickle,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+
+class ThresholdConfig(Section):
+    """K, the energy error that must not be exceeded, and how surely."""
+
+    energy_kcal_per_mol: float | None = Field(default=None, gt=0, description="K, kcal/mol")
+    energy_eV: float | None = Field(default=None, gt=0, description="K, eV; instead of kcal/mol")
+    per: Literal["cell", "atom"] = Field(default="cell", description="K is of the cell or per atom")
+    confidence: float = Field(
+        default=0.95, gt=0, lt=1, description="label when P(|error| < K) is below this"
+    )
+
+    @model_validator(mode="after")
+    def _one_energy(self) -> ThresholdConfig:
+        if (self.energy_kcal_per_mol is None) == (self.energy_eV is None):
+            found = "neither" if self.energy_eV is None else "both"
+            raise ValueError(
+                f"has {found} of energy_kcal_per_mol and energy_eV, expected exactly one: "
+                "set one, and null for the other"
+            )
+        return self
+
+    def energy_threshold_eV(self, n_atoms: int) -> float:  # noqa: N802 - a unit
+        """K of the whole cell, eV [METHOD 1]."""
+        if self.energy_eV is not None:
+            energy = self.energy_eV
+        else:
+            energy = from_kcal_per_mol(self.energy_kcal_per_mol or 0.0)
+        return energy * n_atoms if self.per == "atom" else energy
+
+    def energy_std_eV(self, n_atoms: int) -> float:  # noqa: N802 - a unit
+        """Fixed likelihood std of the cell's energy, 0.1 K, eV [R26, METHOD 1]."""
+        return ENERGY_STD_FRACTION * self.energy_threshold_eV(n_atoms)
+
+
+class CalibrationConfig(Section):
+    """Gamma prior over the precision factor of the error model (METHOD 5)."""
+
+    shape: float = Field(gt=0, description="a; default by family (MACE 1.5, NequIP 3)")
+    scale: float = Field(gt=0, description="b; default by family (10)")
+
+    def record(self) -> records.Calibration:
+        """The calibration before any label."""
+        return records.Calibration(shape=self.shape, scale=self.scale)
+
+
+class SamplerConfig(Section):
+    """The posterior chains, and the schedule of each update (METHOD 3)."""
+
+    schedule: Literal["published"] = Field(
+        default="published", description="named; sets the defaults from noise_free_fraction on"
+    )
+    chains: int = Field(default=8, ge=2, description="independent chains, the ensemble's members")
+    steps: int = Field(default=2000, ge=1, description="gradient steps per update")
+    batch: int = Field(default=5, ge=2, description="frames per gradient step")
+    step_size: float = Field(gt=0, description="lr0 at the first step; default by family")
+    friction: float = Field(default=0.1, gt=0, lt=1, description="a, momentum lost per step")
+    second_moment_decay: float = Field(default=0.999, gt=0, lt=1, description="beta of the mass")
+    epsilon: float = Field(default=1e-4, gt=0, description="added to the mass's square root")
+    noise_free_fraction: float = Field(ge=0, le=1, description="share of the steps without noise")
+    ramp_fraction: float = Field(ge=0, le=1, description="then, steps of rising noise")
+    freeze_mass_fraction: float = Field(
+        ge=0,
+        le=1,
+        description="share of the steps after which the mass stays fixed",
+    )
+
+    @model_validator(mode="after")
+    def _noise_comes_on(self) -> SamplerConfig:
+        if self.noise_free_fraction + self.ramp_fraction > 1:
+            raise ValueError(
+                f"has noise_free_fraction {self.noise_free_fraction:g} and ramp_fraction "
+                f"{self.ramp_fraction:g}, expected a sum of at most 1: lower one"
+            )
+        return self
+
+    def record(self) -> records.ScheduleSpec:
+        """The schedule with every number explicit; changes to the named one show in its name."""
+        values = self.model_dump(exclude={"schedule", "chains"})
+        fixed = SCHEDULES[self.schedule]
+        changed = [f"{key}={values[key]:g}" for key in fixed if values[key] != fixed[key]]
+        return records.ScheduleSpec(name=" ".join([self.schedule, *changed]), **values)
+
+
+class ReferenceConfig(Section):
+    """The calculation that is the truth of this run."""
+
+    engine: str = Field(description="pyscf, tblite or ase (any ASE calculator by import path)")
+    options: Mapping[str, Any] = Field(
+        default_factory=dict, description="the engine's own settings, checked before the run starts"
+    )
+    timeout_s: float = Field(default=3600.0, gt=0, description="a label that takes longer fails")
+    failure_budget: int = Field(default=3, ge=0, description="failed labels a run may have")
+
+    def spec(self) -> dict[str, Any]:
+        """What `bnnflow.reference.build_reference` takes."""
+        return {"engine": self.engine, **self.options}
+
+
+class RunSettings(Section):
+    """Where and how the run proceeds."""
+
+    seed: int = Field(default=1, ge=0, description="every random number of the run derives from it")
+    site: str = Field(default="local", description="site config, by name or path")
+    continue_on: Literal["reference", "ensemble"] = Field(
+        default="reference", description="forces that take the step at a labelled frame"
+    )
+    folder: str | None = Field(default=None, description="run folder; default: runs/NAME")

@@ -1,0 +1,56 @@
+"""YAML as a physicist writes it: 1e-3 is a number, NO is nitric oxide, a key appears once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from bnnflow.errors import ConfigError
+
+_FLOAT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$")
+_INTEGER = re.compile(r"^[-+]?\d+$")
+_BOOLEAN = re.compile(r"^(true|false|True|False)$")
+_NULL = re.compile(r"^(null|~|)$")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader with the scalars of YAML 1.2's core schema and no repeated keys."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = [key for index, key in enumerate(keys) if key in keys[:index]]
+        if repeated:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key '{repeated[0]}' appears twice, keep one", node.start_mark
+            )
+        return dict(super().construct_mapping(node, deep=deep))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe dumper that also quotes what this loader, but not YAML 1.1, takes for a number."""
+
+
+for _tag, _pattern in (("bool", _BOOLEAN), ("int", _INTEGER), ("float", _FLOAT), ("null", _NULL)):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Write YAML that `parse_yaml`, and any YAML 1.1 reader, reads back equal."""
+    return str(yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Read YAML; raises ConfigError with the line that cannot be read. source: for the message."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line} is not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error

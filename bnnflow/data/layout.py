@@ -1,0 +1,40 @@
+"""Names inside a run folder, and the steps in which it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+RUN_FILE = "run.h5"
+CONFIG_FILE = "config.yaml"
+LOCK_FILE = "run.lock"
+COMMITS = "commits"
+LABELS = "labels"
+ENSEMBLE = "ensemble"
+
+OnWrite = Callable[[str], None]
+
+
+def silent(_name: str) -> None:
+    """Watch nothing: the default of every `on_write`."""
+
+
+@contextmanager
+def step(on_write: OnWrite, name: str) -> Iterator[None]:
+    """Announce one write step before and after it, so that a test can stop the process there."""
+    on_write(f"{name}:before")
+    yield
+    on_write(f"{name}:after")
+
+
+def temporary_for(path: Path) -> Path:
+    """Where a file is written before it gets its name."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed coordinator left half written; only the holder of the lock may."""
+    for directory in (folder, folder / COMMITS):
+        for path in directory.glob(".*.tmp"):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,128 @@
+"""Events to rows of the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bnnflow.records import (
+    Asked,
+    Driven,
+    Event,
+    Failed,
+    FloatArray,
+    Labelled,
+    Prediction,
+    Spent,
+    Updated,
+)
+
+Rows = dict[str, Any]
+"""Column -> array of m rows."""
+
+
+def rows_of(event: Event, timestep_fs: float) -> tuple[str, Rows]:
+    """Name of the table an event belongs to, and its rows there."""
+    table, make = _TABLE_OF[type(event)]
+    return table, make(event, timestep_fs)
+
+
+def _driven(event: Driven, timestep_fs: float) -> Rows:
+    segment = event.segment
+    m = len(segment.steps)
+    names = ("steps", "energy", "energy_std", "kinetic", "temperature", "positions", "cells")
+    return {name: getattr(segment, name) for name in names} | {
+        "time_fs": segment.steps * timestep_fs,
+        "limit": np.full(m, event.limit),
+        "probability": event.probability,
+        "ensemble_version": np.full(m, event.ensemble_version),
+    }
+
+
+def _asked(event: Asked, _timestep_fs: float) -> Rows:
+    return _one({**vars(event.decision), "reason": event.decision.reason.value})
+
+
+def _labelled(event: Labelled, timestep_fs: float) -> Rows:
+    label, structure = event.label, event.label.structure
+    return _one(
+        {
+            "name": event.name,
+            "step": event.step,
+            "time_fs": event.step * timestep_fs,
+            "shifted": event.shifted,
+            "error": event.error,
+            "positions": structure.positions,
+            "cells": structure.cell,
+            "stress": _or_nan(label.stress, (6,)),
+            "details": json.dumps(label.details, default=_plain),
+            "calibration_count": event.calibration.count,
+            "calibration_sum_squares": event.calibration.sum_squares,
+            **{name: getattr(label, name) for name in ("energy", "forces", "level")},
+            **{name: getattr(label, name) for name in ("seconds", "host", "directory")},
+            **_predicted(event.prediction, label.forces.shape),
+        }
+    )
+
+
+def _predicted(prediction: Prediction | None, shape: tuple[int, ...]) -> Rows:
+    def value(name: str, shape: tuple[int, ...] = ()) -> FloatArray:
+        return _or_nan(getattr(prediction, name, None), shape)
+
+    return {
+        "predicted_energy": value("energy"),
+        "energy_std": value("energy_std"),
+        "energy_spread": value("energy_spread"),
+        "member_energies": value("member_energies", (0,)),
+        "predicted_forces": value("forces", shape),
+        "forces_std": value("forces_std", shape),
+        "predicted_stress": value("stress", (6,)),
+        "stress_std": value("stress_std", (6,)),
+    }
+
+
+def _updated(event: Updated, _timestep_fs: float) -> Rows:
+    n_members = event.ensemble.n_members
+    per_chain = {
+        name: np.full(n_members, np.nan)
+        for name in ("kinetic_temperature", "energy_rmse", "force_rmse")
+    }
+    for result in event.results:
+        for name, values in per_chain.items():
+            values[list(result.chains)] = getattr(result, name)
+    seconds = sum(result.seconds for result in event.results)
+    return _one({**vars(event.ensemble), "seconds": seconds, **per_chain})
+
+
+def _failed(event: Failed, _timestep_fs: float) -> Rows:
+    failure = event.failure
+    return _one({**vars(failure), "cause": failure.cause.value, "action": event.action})
+
+
+def _spent(event: Spent, _timestep_fs: float) -> Rows:
+    return _one(vars(event))
+
+
+def _one(row: Mapping[str, Any]) -> Rows:
+    return {name: np.array([value]) for name, value in row.items()}
+
+
+def _or_nan(value: Any, shape: tuple[int, ...]) -> FloatArray:
+    return np.full(shape, np.nan) if value is None else np.asarray(value, dtype=np.float64)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+
+
+_TABLE_OF: dict[type, tuple[str, Callable[[Any, float], Rows]]] = {
+    Driven: ("trajectory", _driven),
+    Asked: ("decisions", _asked),
+    Labelled: ("labels", _labelled),
+    Updated: ("updates", _updated),
+    Failed: ("failures", _failed),
+    Spent: ("timing", _spent),
+}

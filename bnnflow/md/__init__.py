@@ -1,0 +1,12 @@
+"""Molecular dynamics driven by an ensemble, through ASE.
+
+`start` gives thermal velocities, `propagate` takes steps while the ensemble is trusted, and
+`EnsembleCalculator` serves the ensemble to anything else that ASE can do.
+"""
+
+from bnnflow.md.beginning import start
+from bnnflow.md.calculator import EnsembleCalculator, Predict
+from bnnflow.md.propagator import propagate
+from bnnflow.md.schedule import temperature_at
+
+__all__ = ["EnsembleCalculator", "Predict", "propagate", "start", "temperature_at"]

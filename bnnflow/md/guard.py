@@ -1,0 +1,131 @@
+"""What an MD step is answered when it asks for forces (METHOD 6, steps 2 to 4).
+
+First come the answers that are known already: the forcing of the configuration where the stretch
+begins, then the reference's forcing of a labelled step. After them the ensemble answers, as long
+as it is sure enough; a prediction that is not ends the step before it is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnnflow.errors import ConfigError, FaultError, NonFiniteError
+from bnnflow.md.calculator import Predict
+from bnnflow.records import FloatArray, Forcing, Prediction, Structure
+
+
+class Untrusted(Exception):  # noqa: N818 - a verdict on a step, caught where steps are taken
+    """The configuration that a step leads to is not trusted, so that step must not be taken.
+
+    prediction: None when the positions themselves are not finite, and nothing was predicted.
+    """
+
+    def __init__(self, structure: Structure, prediction: Prediction | None) -> None:
+        """Keep the evidence."""
+        super().__init__("the ensemble is not trusted here")
+        self.structure = structure
+        self.prediction = prediction
+
+    @property
+    def finite(self) -> bool:
+        """Whether a label can help: all that is known is a number."""
+        return self.prediction is not None and self.prediction.finite
+
+
+class Guard:
+    """A predictor that gives known answers first, then the ensemble's where it is trusted."""
+
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        limit: float,
+        known: tuple[Forcing, ...],
+        stress_needed: bool = False,
+    ) -> None:
+        """Take the ensemble, the largest trusted energy std (eV), and the answers known so far."""
+        self.predict = predict
+        self.limit = limit
+        self.known = list(known)
+        self.stress_needed = stress_needed
+
+    def __call__(self, structure: Structure) -> Prediction:
+        """Answer one evaluation.
+
+        Raises Untrusted when energy_std exceeds the limit or anything is not finite, FaultError
+        when a known answer belongs to other positions, NonFiniteError when it is not a number,
+        and ConfigError when the dynamics need a stress and none came.
+        """
+        answer = self._recall(structure) if self.known else self._ask(structure)
+        if self.stress_needed and answer.stress is None:
+            raise ConfigError(
+                "npt dynamics need a stress and none came with the forces: choose a potential and "
+                "reference with stress, continue on the ensemble, or use langevin dynamics"
+            )
+        return answer
+
+    def _ask(self, structure: Structure) -> Prediction:
+        prediction = ask(self.predict, structure)
+        if not (prediction.energy_std <= self.limit):  # also when the limit is NaN
+            raise Untrusted(structure, prediction)
+        return prediction
+
+    def _recall(self, structure: Structure) -> Prediction:
+        forcing = self.known.pop(0)
+        if not fits(forcing, structure):
+            raise FaultError(
+                "the step reached other positions than those its forces were computed for "
+                f"({_distance(forcing, structure)}): redo it from the checkpoint that asked"
+            )
+        return _as_prediction(forcing)
+
+
+def ask(predict: Predict, structure: Structure) -> Prediction:
+    """The ensemble's prediction, whatever its uncertainty; Untrusted when it is not finite."""
+    if not np.all(np.isfinite(structure.positions)):
+        raise Untrusted(structure, None)
+    prediction = predict(structure)
+    if not prediction.finite:
+        raise Untrusted(structure, prediction)
+    return prediction
+
+
+def forcing_from(prediction: Prediction, positions: FloatArray) -> Forcing:
+    """What MD needs of a prediction, tied to the positions (n_atoms, 3) it was made for."""
+    return Forcing(
+        positions=positions,
+        energy=prediction.energy,
+        forces=prediction.forces,
+        stress=prediction.stress,
+    )
+
+
+def fits(forcing: Forcing, structure: Structure) -> bool:
+    """Whether a forcing belongs to exactly these positions."""
+    return np.array_equal(forcing.positions, structure.positions)
+
+
+def _as_prediction(forcing: Forcing) -> Prediction:
+    """A known answer in the form of a prediction; its stds are NaN, for nobody estimated them."""
+    parts = [forcing.forces] if forcing.stress is None else [forcing.forces, forcing.stress]
+    if not (np.isfinite(forcing.energy) and all(np.all(np.isfinite(part)) for part in parts)):
+        raise NonFiniteError(
+            "the energy, forces or stress given for an MD step hold a number that is not finite: "
+            "give a converged label"
+        )
+    return Prediction(
+        energy=forcing.energy,
+        energy_std=np.nan,
+        energy_spread=np.nan,
+        member_energies=np.empty(0),
+        forces=forcing.forces,
+        forces_std=np.full_like(forcing.forces, np.nan),
+        stress=forcing.stress,
+    )
+
+
+def _distance(forcing: Forcing, structure: Structure) -> str:
+    if forcing.positions.shape != structure.positions.shape:
+        return f"{len(forcing.positions)} atoms against {len(structure)}"
+    largest = np.max(np.abs(forcing.positions - structure.positions))
+    return f"up to {largest:.3g} Å away"

@@ -1,0 +1,29 @@
+"""Foundation potentials as functions of a flat parameter vector.
+
+mace-torch must be imported before e3nn: it relaxes `torch.load`, without which e3nn 0.4.4 cannot
+read its own constants under this torch. It also prints about packages that are not needed here.
+"""
+
+import contextlib
+import io
+import warnings
+
+with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    warnings.simplefilter("ignore")
+    import mace.modules  # noqa: F401
+    from e3nn import o3  # noqa: F401
+
+from bnnflow.potentials.ensemble import Ensemble, load_ensemble, load_foundation
+from bnnflow.potentials.protocol import Output, Potential
+from bnnflow.potentials.registry import list_models, load_potential, model_info
+
+__all__ = [
+    "Ensemble",
+    "Output",
+    "Potential",
+    "list_models",
+    "load_ensemble",
+    "load_foundation",
+    "load_potential",
+    "model_info",
+]

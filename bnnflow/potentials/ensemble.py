@@ -1,0 +1,114 @@
+"""An ensemble of members on disk and in memory, evaluated in one batch (METHOD 4).
+
+A member is the active part of one chain's sample; the rest of the parameters stay at their
+pre-trained values. One neighbour list serves all members. What comes back are arrays over members:
+the reduction to a mean and a std is `uncertainty.reduce_members`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bnnflow.errors import ModelError
+from bnnflow.potentials.graphs import GraphBatch, collate
+from bnnflow.potentials.protocol import Potential
+from bnnflow.potentials.registry import load_potential
+from bnnflow.records import EnsembleRef, FloatArray, PotentialSpec, Structure
+
+
+@dataclass(frozen=True, eq=False)
+class MemberArrays:
+    """Predictions of k members for one structure.
+
+    energy: (k,) eV, total; forces: (k, n_atoms, 3) eV/Å; force_std: (k, n_atoms) eV/Å;
+    stress: (k, 6) eV/Å³, None for open systems.
+    """
+
+    energy: FloatArray
+    forces: FloatArray
+    force_std: FloatArray
+    stress: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """A potential with k parameter vectors. parameters: (k, P)."""
+
+    potential: Potential
+    parameters: Tensor
+
+    def members(self, structure: Structure) -> MemberArrays:
+        """Evaluate every member on one structure, in one batch."""
+        periodic = bool(structure.pbc.all())
+        batch = graph_batch(self.potential, [structure]).to(self.parameters.device)
+        output = self.potential.evaluate(
+            self.parameters, batch, stress=periodic, create_graph=False
+        )
+        total = output.energy[:, 0].detach().double() + batch.atomic_energy[0]
+        return MemberArrays(
+            energy=_array(total),
+            forces=_array(output.forces[:, 0]),
+            force_std=_array(output.force_std[:, 0]),
+            stress=_array(output.stress[:, 0]) if output.stress is not None else None,
+        )
+
+
+def graph_batch(potential: Potential, structures: Sequence[Structure]) -> GraphBatch:
+    """Padded graphs of some structures, for this potential."""
+    return collate(
+        structures,
+        elements=potential.elements,
+        cutoff=potential.cutoff,
+        dtype=potential.dtype,
+        atomic_energy=potential.atomic_energy,
+    )
+
+
+def load_foundation(spec: PotentialSpec) -> Ensemble:
+    """The foundation model alone, as an ensemble of one member with the zero head (sigma = s0)."""
+    potential = load_potential(spec)
+    return Ensemble(potential, potential.prior_mean().unsqueeze(0).to(spec.device))
+
+
+@functools.lru_cache(maxsize=2)
+def load_ensemble(spec: PotentialSpec, ensemble: EnsembleRef) -> Ensemble:
+    """Load all members of a version; a worker keeps the last two."""
+    members = [load_member(spec, ensemble, chain) for chain in range(ensemble.n_members)]
+    return Ensemble(load_potential(spec), torch.stack(members).to(spec.device))
+
+
+def member_path(directory: str, chain: int) -> Path:
+    """The file of one member of an ensemble version."""
+    return Path(directory) / f"chain-{chain:02d}.safetensors"
+
+
+def save_member(path: Path, *, active: Tensor, values: Tensor) -> None:
+    """Write one member: `active` (P,) bool, `values` (n_active,). The file appears whole."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file({"active": active.cpu(), "values": values.cpu().contiguous()}, str(temporary))
+    temporary.replace(path)
+
+
+def load_member(spec: PotentialSpec, ensemble: EnsembleRef, chain: int) -> Tensor:
+    """(P,) parameters of one member. Raises ModelError when its file is missing or does not fit."""
+    path = member_path(ensemble.directory, chain)
+    if not path.is_file():
+        raise ModelError(f"ensemble member {path} is missing: expected {ensemble.n_members} chain files there")
+    arrays = load_file(str(path))
+    full = load_potential(spec).prior_mean()
+    if arrays["active"].shape != full.shape:
+        raise ModelError(f"{path} holds {len(arrays['active'])} parameters, expected {len(full)}: another model made it")
+    full[arrays["active"]] = arrays["values"].to(full)
+    return full
+
+
+def _array(value: Tensor) -> FloatArray:
+    return np.asarray(value.detach().double().cpu().numpy())

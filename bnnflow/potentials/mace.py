@@ -1,0 +1,208 @@
+"""MACE as a function of a flat parameter vector, for k members at once.
+
+The network is mace-torch's own, module by module; what is ours is the order of evaluation: edge
+vectors, lengths and spherical harmonics come first, for all members in one go, then the blocks
+under `torch.func.vmap`, then one backward pass for the forces of every member. Two things in
+stock mace-torch keep it from this: `requires_grad_` inside the forward pass, which this order does
+not need, and an in-place scatter, which is replaced below by its out-of-place twin.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mace.modules.blocks
+import mace.modules.radial
+import torch
+from e3nn import o3
+from torch import Tensor
+
+from bnnflow.errors import ModelError
+from bnnflow.potentials.graphs import GraphBatch
+from bnnflow.potentials.heads import ForceStdHead
+from bnnflow.potentials.layout import ParameterLayout
+from bnnflow.potentials.mace_elements import element_mask
+from bnnflow.potentials.protocol import Output
+from bnnflow.units import VOIGT
+
+
+def _scatter_sum(
+    src: Tensor, index: Tensor, dim: int = -1, out: Tensor | None = None, dim_size: int = 0
+) -> Tensor:
+    """mace-torch's scatter_sum without the in-place update, which vmap cannot batch."""
+    start = src.new_zeros((dim_size, *src.shape[1:])) if out is None else out
+    return start.index_add(0 if dim in (0, -1) else dim, index, src)
+
+
+mace.modules.blocks.scatter_sum = _scatter_sum
+mace.modules.radial.scatter_sum = _scatter_sum
+
+
+class _Blocks(torch.nn.Module):
+    """The trainable part: everything between the spherical harmonics and the atoms' energies."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.head = ForceStdHead(_n_invariant(model))
+
+    def forward(
+        self, species: Tensor, edges: Tensor, lengths: Tensor, harmonics: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Energies (n_atoms,) and force stds (n_atoms,) of one member's graphs."""
+        model = self.model
+        numbers: Tensor = model.atomic_numbers  # type: ignore[assignment]
+        radial, cutoff = model.radial_embedding(lengths, species, edges, numbers)
+        heads = torch.zeros(len(species), dtype=torch.long, device=species.device)
+        features = model.node_embedding(species)
+        energies = [self._pair_energy(lengths, species, edges)]
+        layers = []
+        for index, (interaction, product) in enumerate(zip(model.interactions, model.products, strict=True)):
+            features, skip = interaction(
+                node_attrs=species,
+                node_feats=features,
+                edge_attrs=harmonics,
+                edge_feats=radial,
+                edge_index=edges,
+                cutoff=cutoff,
+                first_layer=index == 0,
+            )
+            features = product(node_feats=features, sc=skip, node_attrs=species)
+            layers.append(features)
+        for index, readout in enumerate(model.readouts):
+            layer = layers[-1 if len(model.readouts) == 1 else index]
+            energies.append(readout(layer, heads)[:, 0])
+        energy = model.scale_shift(torch.stack(energies).sum(0), heads)
+        return energy, self.head(_invariant(model, layers))
+
+    def _pair_energy(self, lengths: Tensor, species: Tensor, edges: Tensor) -> Tensor:
+        if not hasattr(self.model, "pair_repulsion_fn"):
+            return torch.zeros_like(species[:, 0])
+        pair: Tensor = self.model.pair_repulsion_fn(lengths, species, edges, self.model.atomic_numbers)
+        return pair
+
+
+class MacePotential:
+    """A MACE foundation model with a force-std head (METHOD 1), as `protocol.Potential`.
+
+    model: `ScaleShiftMACE` without TorchScript, as `mace_files` builds it. Raises ModelError for a
+    model with several heads.
+    """
+
+    conservative = True
+    has_stress = True
+    exactly_equivariant = True
+
+    def __init__(self, model: Any) -> None:
+        if len(model.heads) != 1:
+            raise ModelError(f"the model has heads {list(model.heads)}, expected one: extract one head with mace-torch")
+        self.elements = tuple(int(number) for number in model.atomic_numbers)
+        self.cutoff = float(model.r_max)
+        self.dtype = next(model.parameters()).dtype
+        self._energies = model.atomic_energies_fn.atomic_energies.double().reshape(-1)
+        self._blocks = _Blocks(model).to(self.dtype).requires_grad_(False)
+        self._trainable = dict(self._blocks.named_parameters())
+        self.layout = ParameterLayout.of(self._trainable)
+
+    def to(self, device: torch.device) -> MacePotential:
+        """Move the fixed tensors to a device."""
+        self._blocks.to(device)
+        return self
+
+    def atomic_energy(self, number: int) -> float:
+        """Isolated-atom energy of an element, eV."""
+        return float(self._energies[self.elements.index(number)])
+
+    def prior_mean(self) -> Tensor:
+        """(P,) pre-trained weights, and zero for the head (METHOD 2)."""
+        zeros = {f"head.{n}": torch.zeros_like(p) for n, p in self._blocks.head.named_parameters()}
+        return self.layout.flatten(self._trainable | zeros).clone()
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        """(P,) pre-trained weights, and a head that gives s0 everywhere."""
+        drawn = {f"head.{n}": p for n, p in self._blocks.head.start(generator).items()}
+        return self.layout.flatten(self._trainable | drawn).clone()
+
+    def active(self, elements: tuple[int, ...]) -> Tensor:
+        """(P,) True where a parameter acts on systems of these elements (DECISIONS 6)."""
+        present = [number in elements for number in self.elements]
+        masks = {
+            name: element_mask(name, value, self._blocks.model, present)
+            for name, value in self._trainable.items()
+        }
+        return self.layout.flatten(masks)
+
+    def evaluate(
+        self, parameters: Tensor, batch: GraphBatch, *, stress: bool = False, create_graph: bool = False
+    ) -> Output:
+        """Energy, forces, stress and force stds of k members (METHOD 1).
+
+        parameters: (k, P); batch: shared by the members (B, ...) or one each (k, B, ...).
+        """
+        members = len(parameters)
+        positions = batch.positions.expand(members, *batch.positions.shape[-3:]).detach().clone()
+        strain = positions.new_zeros(members, positions.shape[1], 3, 3)
+        positions.requires_grad_(True)
+        strain.requires_grad_(stress)
+        vectors = self._vectors(positions, strain if stress else None, batch)
+        atom_energy, force_std = self._forward(parameters, vectors, batch)
+        energy = (atom_energy.unflatten(-1, positions.shape[1:3]) * batch.mask).sum(-1)
+        wanted = (positions, strain) if stress else (positions,)
+        gradients = torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)
+        return Output(
+            energy=energy,
+            forces=-gradients[0],
+            stress=_stress(gradients[1], batch.volume) if stress else None,
+            force_std=force_std.unflatten(-1, positions.shape[1:3]),
+        )
+
+    def _vectors(self, positions: Tensor, strain: Tensor | None, batch: GraphBatch) -> Tensor:
+        """Edge vectors (k, B, e, 3), receiver minus sender, in the strained frame."""
+        edges = batch.edges.expand(len(positions), *batch.edges.shape[-3:])
+        ends = edges.flatten(-2).unsqueeze(-1).expand(-1, -1, -1, 3)
+        senders, receivers = positions.gather(2, ends).chunk(2, dim=2)
+        vectors = receivers - senders + batch.shifts
+        if strain is None:
+            return vectors
+        symmetric = 0.5 * (strain + strain.transpose(-1, -2))
+        return vectors + vectors @ symmetric
+
+    def _forward(self, parameters: Tensor, vectors: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Energies and force stds (k, B n) of the flattened graphs of each member."""
+        own = batch.positions.ndim == 4
+        n_atoms = batch.positions.shape[-2]
+        offset = torch.arange(vectors.shape[1], device=vectors.device) * n_atoms
+        edges = (batch.edges + offset[:, None, None]).transpose(-3, -2).flatten(-2)
+        species = batch.species.flatten(-3, -2)
+        vectors = vectors.flatten(1, 2)
+        lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+        harmonics = self._blocks.model.spherical_harmonics(vectors)  # type: ignore[operator]
+        shared = 0 if own else None
+
+        def one(named: dict[str, Tensor], s: Tensor, e: Tensor, r: Tensor, y: Tensor) -> Any:
+            return torch.func.functional_call(self._blocks, named, (s, e, r, y))
+
+        batched = torch.func.vmap(one, in_dims=(0, shared, shared, 0, 0))
+        named = self.layout.unflatten(parameters)
+        energy, force_std = batched(named, species, edges, lengths, harmonics)
+        return energy, force_std
+
+
+def _stress(gradient: Tensor, volume: Tensor) -> Tensor:
+    components = [gradient[..., row, column] for row, column in VOIGT]
+    return torch.stack(components, dim=-1) / volume[..., None]
+
+
+def _scalars(model: Any, layer: int) -> int:
+    irreps = o3.Irreps(str(model.products[layer].linear.irreps_out))
+    return int(irreps.count(o3.Irrep(0, 1)))
+
+
+def _n_invariant(model: Any) -> int:
+    return sum(_scalars(model, layer) for layer in range(len(model.products)))
+
+
+def _invariant(model: Any, layers: list[Tensor]) -> Tensor:
+    """The l = 0 channels of all layers, (n_atoms, n_features); they come first in each layer."""
+    parts = [features[:, : _scalars(model, index)] for index, features in enumerate(layers)]
+    return torch.cat(parts, dim=-1)

@@ -1,0 +1,90 @@
+"""Run one external command in a session of its own, with a log, a time limit and no survivors."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnnflow.errors import ReferenceError
+
+_TAIL_LINES = 30
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. exit_code: None when it was killed at the time limit."""
+
+    exit_code: int | None
+    seconds: float
+
+    @property
+    def how(self) -> str:
+        """In words."""
+        if self.exit_code is None:
+            return "killed at the time limit"
+        if self.exit_code < 0:
+            return f"killed by signal {-self.exit_code}"
+        return f"ended with exit code {self.exit_code}"
+
+
+def run_command(command: Sequence[str], directory: Path, *, timeout_s: float, log: Path) -> Ended:
+    """Run a command inside a directory, stdout and stderr going to `log`.
+
+    timeout_s: seconds until the whole process group is killed; inf waits for ever. The command
+    dies with the process that started it, also when that one is killed.
+    Raises ReferenceError when the program does not exist.
+    """
+    started = time.monotonic()
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            bound_to_parent(command),
+            cwd=directory,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        exit_code = _wait(process, timeout_s)
+    return Ended(exit_code, time.monotonic() - started)
+
+
+def bound_to_parent(command: Sequence[str]) -> list[str]:
+    """The command, wrapped so that the kernel kills it when its parent dies (Linux)."""
+    if shutil.which(command[0]) is None:
+        raise ReferenceError(f"program {command[0]} was not found: install it or add it to PATH")
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment in which a Python child finds the modules that this process finds."""
+    entries = [str(Path(entry).absolute()) for entry in sys.path if entry]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(entries)}
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of a log, "" when there is none."""
+    if not log.is_file():
+        return ""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """Wait for the end; on the time limit, or when we are interrupted, kill the whole group."""
+    try:
+        return process.wait(None if math.isinf(timeout_s) else timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

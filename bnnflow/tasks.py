@@ -1,0 +1,132 @@
+"""Worker entry points: what runs in the pools.
+
+Each takes one request record and returns one record, a Failure included. Models and ensembles stay
+loaded in the worker between tasks; a new ensemble version is picked up by its number.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from bnnflow.errors import BnnflowError, NonFiniteError, UserError
+from bnnflow.md import propagate as md_propagate
+from bnnflow.potentials import load_ensemble, load_foundation
+from bnnflow.potentials.ensemble import Ensemble
+from bnnflow.records import (
+    Failure,
+    FailureCause,
+    Label,
+    LabelRequest,
+    Prediction,
+    PredictRequest,
+    PropagateRequest,
+    SampleRequest,
+    SampleResult,
+    Segment,
+    Structure,
+)
+from bnnflow.reference import label as reference_label
+from bnnflow.reference import read_label
+from bnnflow.training.sample import sample as run_sample
+from bnnflow.uncertainty import reduce_members
+from bnnflow.units import STRESS_STD
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+def _recorded(name: str) -> Callable[[Callable[[Request], Result]], Callable[[Request], Result | Failure]]:
+    """Turn what goes wrong in a task into a Failure; a user's mistake is raised as it is."""
+
+    def wrap(task: Callable[[Request], Result]) -> Callable[[Request], Result | Failure]:
+        @functools.wraps(task)
+        def run(request: Request) -> Result | Failure:
+            began = time.monotonic()
+            try:
+                return task(request)
+            except UserError:
+                raise
+            except (BnnflowError, RuntimeError, ArithmeticError, OSError) as error:
+                return _failure(name, error, time.monotonic() - began)
+
+        return run
+
+    return wrap
+
+
+@_recorded("propagate")
+def propagate(request: PropagateRequest) -> Segment:
+    """Drive MD with the ensemble until a frame is not trusted, or for the steps asked."""
+    ensemble = load_ensemble(request.potential, request.ensemble)
+    return md_propagate(
+        predict=lambda structure: predict_one(
+            ensemble, structure, energy_std_floor=request.energy_std_floor
+        ),
+        checkpoint=request.checkpoint,
+        dynamics=request.dynamics,
+        n_steps=request.n_steps,
+        limit=request.limit,
+        substitute=request.substitute,
+    )
+
+
+@_recorded("label")
+def label(request: LabelRequest) -> Label | Failure:
+    """Label one structure with the reference."""
+    return reference_label(request)
+
+
+@_recorded("sample")
+def sample(request: SampleRequest) -> SampleResult:
+    """Advance some chains of the ensemble to its next version."""
+    labels = []
+    for directory in request.labels:
+        found = read_label(Path(directory))
+        if found is None:
+            raise NonFiniteError(f"label folder {directory} holds no finished label: expected result.h5")
+        labels.append(found)
+    return run_sample(request, labels)
+
+
+@_recorded("predict")
+def predict(request: PredictRequest) -> tuple[Prediction, ...]:
+    """Predict some structures with an ensemble version, or with the foundation model."""
+    if request.ensemble is None:
+        ensemble = load_foundation(request.potential)
+    else:
+        ensemble = load_ensemble(request.potential, request.ensemble)
+    return tuple(
+        predict_one(ensemble, structure, energy_std_floor=request.energy_std_floor)
+        for structure in request.structures
+    )
+
+
+def predict_one(ensemble: Ensemble, structure: Structure, *, energy_std_floor: float) -> Prediction:
+    """Mean and variance of an ensemble for one structure (METHOD 4). energy_std_floor: eV."""
+    members = ensemble.members(structure)
+    return reduce_members(
+        energy=members.energy,
+        forces=members.forces,
+        force_std=members.force_std,
+        stress=members.stress,
+        energy_std_floor=energy_std_floor,
+        stress_std=STRESS_STD,
+    )
+
+
+def _failure(name: str, error: Exception, seconds: float) -> Failure:
+    cause = FailureCause.NON_FINITE if isinstance(error, NonFiniteError) else FailureCause.CRASHED
+    return Failure(
+        task=name,
+        cause=cause,
+        message=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        traceback=traceback.format_exc(),
+        seconds=seconds,
+        host=platform.node(),
+    )

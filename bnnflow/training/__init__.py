@@ -1,0 +1,1 @@
+"""Training on fixed sets of labelled frames, and the frames of the shipped foundation model."""

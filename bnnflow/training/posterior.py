@@ -1,0 +1,138 @@
+"""The posterior of a potential given labels: joins a potential, a likelihood and a prior.
+
+Chains hold only the parameters that act on the elements present (DECISIONS 6); the others stay at
+their pre-trained values, so predictions for these elements are the same and the model stays
+general.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bnnflow.bayes import GaussianPrior, Minibatch, energy_nll, force_nll, stress_nll
+from bnnflow.errors import NonFiniteError
+from bnnflow.potentials import Output, Potential
+from bnnflow.potentials.ensemble import graph_batch
+from bnnflow.potentials.graphs import GraphBatch
+from bnnflow.records import Label
+from bnnflow.units import STRESS_STD
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """N labelled frames as tensors.
+
+    energy: (N,) eV, reference on the model's scale less the isolated atoms; forces: (N, n, 3)
+    eV/Å; stress: (N, 6) eV/Å³; has_stress: (N,) 1 where the label has one.
+    """
+
+    graphs: GraphBatch
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
+    has_stress: Tensor
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    def to(self, device: torch.device) -> LabelledSet:
+        """The same frames on a device."""
+        return LabelledSet(**{name: value.to(device) for name, value in vars(self).items()})
+
+    @classmethod
+    def of(
+        cls, potential: Potential, labels: Sequence[Label], *, energy_shift: float
+    ) -> LabelledSet:
+        """Build from labels. energy_shift: eV, added to every reference energy in float64."""
+        graphs = graph_batch(potential, [label.structure for label in labels])
+        energy = torch.tensor(
+            [label.energy + energy_shift for label in labels], dtype=torch.float64
+        )
+        forces = np.zeros(tuple(graphs.positions.shape))
+        stress = np.zeros((len(labels), 6))
+        for row, label in enumerate(labels):
+            forces[row, : len(label.structure)] = label.forces
+            stress[row] = label.stress if label.stress is not None else 0.0
+        return cls(
+            graphs=graphs,
+            energy=(energy - graphs.atomic_energy).to(potential.dtype),
+            forces=torch.as_tensor(forces, dtype=potential.dtype),
+            stress=torch.as_tensor(stress, dtype=potential.dtype),
+            has_stress=torch.tensor(
+                [float(label.stress is not None) for label in labels], dtype=potential.dtype
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Gradient of the negative log posterior of k chains, divided by N (METHOD 3).
+
+    data: the labelled frames; base: (P,) values of the parameters that are not sampled;
+    active: (P,) bool; prior: over the active ones; energy_std: eV.
+    """
+
+    potential: Potential
+    data: LabelledSet
+    base: Tensor
+    active: Tensor
+    prior: GaussianPrior
+    energy_std: float
+
+    def gradient(self, theta: Tensor, minibatch: Minibatch) -> Tensor:
+        """(k, n_active) gradient at theta, from one weighted minibatch per chain."""
+        leaf = theta.detach().clone().requires_grad_(True)
+        index = minibatch.index.to(leaf.device)
+        output = self._evaluate(leaf, index, create_graph=True)
+        loss = (self._nll(output, index) * minibatch.weight.to(leaf)).sum()
+        (slope,) = torch.autograd.grad(loss, leaf)
+        return (slope + self.prior.gradient(theta)) / len(self.data)
+
+    def errors(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """RMSE over the data set of every chain: energy (k,) eV, force components (k,) eV/Å."""
+        index = torch.arange(len(self.data), device=theta.device).expand(len(theta), -1)
+        output = self._evaluate(theta, index, create_graph=False)
+        energy = (output.energy.detach() - self.data.energy).square().mean(-1).sqrt()
+        mask = self.data.graphs.mask.unsqueeze(-1)
+        squares = (output.forces.detach() - self.data.forces).square() * mask
+        return energy, (squares.sum((1, 2, 3)) / (3.0 * mask.sum())).sqrt()
+
+    def full(self, theta: Tensor) -> Tensor:
+        """(k, P) parameters of chains (k, n_active)."""
+        everything = self.base.expand(len(theta), -1).clone()
+        everything[:, self.active] = theta
+        return everything
+
+    def _evaluate(self, theta: Tensor, index: Tensor, *, create_graph: bool) -> Output:
+        output = self.potential.evaluate(
+            self.full(theta),
+            self.data.graphs.take(index),
+            stress=bool(self.data.has_stress.any()),
+            create_graph=create_graph,
+        )
+        if not bool(torch.isfinite(output.energy.detach()).all()):
+            raise NonFiniteError(
+                "a chain predicts an energy that is not finite: expected finite energies; use a "
+                "smaller step size"
+            )
+        return output
+
+    def _nll(self, output: Output, index: Tensor) -> Tensor:
+        """(k, b) negative log-likelihood of each frame drawn."""
+        data = self.data
+        nll = energy_nll(energy=output.energy, target=data.energy[index], std=self.energy_std)
+        nll = nll + force_nll(
+            forces=output.forces,
+            target=data.forces[index],
+            std=output.force_std,
+            mask=data.graphs.mask[index],
+        )
+        if output.stress is None:
+            return nll
+        stress = stress_nll(stress=output.stress, target=data.stress[index], std=STRESS_STD)
+        return nll + stress * data.has_stress[index]

@@ -1,0 +1,51 @@
+"""What every executor offers: three pools that run a task on a request and hand back a future."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+class Pool(StrEnum):
+    """The three kinds of work: sampling chains, reference labels, molecular dynamics."""
+
+    GPU = "gpu"
+    DFT = "dft"
+    MD = "md"
+
+
+class Executor(Protocol):
+    """Runs tasks in pools between entering and leaving its context.
+
+    Leaving does not wait: tasks that still run are ended, and their futures fail.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def submit(
+        self, pool: Pool, task: Callable[[Request], Result], request: Request
+    ) -> Future[Result]:
+        """Run `task(request)` in a pool.
+
+        task: a function of an importable module (workers import it by its name); request: one
+        record that can be pickled. The future holds the result, the task's own exception, or
+        FaultError when the worker, its pool or the executor ended before the task did.
+        """
+        ...
+
+    def chains_per_task(self, n_chains: int) -> int:
+        """How many of `n_chains` posterior chains one task of the gpu pool should hold."""
+        ...

@@ -1,0 +1,47 @@
+"""The pools without Parsl: each task runs in this process when it is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from executors.base import Pool, Request, Result
+
+
+class InlineExecutor:
+    """Runs every task at once, here; for tests, notebooks and debugging.
+
+    chains: most chains that one task holds (None: all of them, one batch).
+    """
+
+    def __init__(self, *, chains: int | None = None) -> None:
+        self._chains = chains
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def submit(
+        self, pool: Pool, task: Callable[[Request], Result], request: Request
+    ) -> Future[Result]:
+        """Run `task(request)` now; the future is done. Ctrl-C is raised, not stored."""
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(task(request))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def chains_per_task(self, n_chains: int) -> int:
+        """All chains, or as many as the executor was given."""
+        return min(n_chains, self._chains or n_chains)

@@ -1,0 +1,48 @@
+"""Workers that do not outlive the program that started them, however it ends.
+
+The program holds a lock on a file; beside each block of workers a shell waits for that lock. The
+kernel gives it up the moment the program is gone, also by SIGKILL, and the shell ends the block's
+process group. Nothing polls; heartbeats remain for what is lost otherwise, e.g. the network.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+# The shell must outlive the SIGTERM that it sends to its own group, but not one sent by others.
+# The last lines: when a block ends by itself (its manager was killed), so do its other processes,
+# a second later, after Parsl has noted the exit code.
+_WATCH = """\
+group=$(cut -d ' ' -f 5 /proc/self/stat)
+(
+    flock {lock} true
+    trap '' TERM
+    kill -TERM -- "-$group"
+    sleep 3
+    kill -KILL -- "-$group"
+) </dev/null >/dev/null 2>&1 &
+trap 'trap - EXIT; exit 143' TERM
+trap '(sleep 1; kill -TERM -- "-$group") </dev/null >/dev/null 2>&1 &' EXIT
+"""
+
+
+class Lifeline:
+    """A lock held from construction to `cut`, or to the end of this process."""
+
+    def __init__(self) -> None:
+        self._descriptor, name = tempfile.mkstemp(prefix="bnnflow-lifeline-")
+        self._path = Path(name)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def watch(self) -> str:
+        """Shell lines that bind the process group of the shell that runs them."""
+        return _WATCH.format(lock=shlex.quote(str(self._path)))
+
+    def cut(self) -> None:
+        """End every group that is bound."""
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""The futures that callers hold: they end whatever happens, and know nothing of Parsl."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from parsl.errors import ParslError
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+from bnnflow.errors import BnnflowError, FaultError
+from executors.base import Pool
+
+
+class Outcomes:
+    """The tasks under way: each has a future of its own, beside Parsl's."""
+
+    def __init__(self) -> None:
+        self._open: set[Future[Any]] = set()
+        self._lock = threading.Lock()
+
+    def follow(self, inner: Future[Any], pool: Pool) -> Future[Any]:
+        """A future that ends as Parsl's does, with Parsl's own errors made FaultError."""
+        outer: Future[Any] = Future()
+        outer.set_running_or_notify_cancel()
+        with self._lock:
+            self._open.add(outer)
+        inner.add_done_callback(partial(self._finish, outer, pool))
+        return outer
+
+    def fail_all(self, error: FaultError) -> None:
+        """End every future that is still open."""
+        with self._lock:
+            left, self._open = self._open, set()
+        for outer in left:
+            with suppress(InvalidStateError):  # it ended just now
+                outer.set_exception(error)
+
+    def _finish(self, outer: Future[Any], pool: Pool, inner: Future[Any]) -> None:
+        with self._lock:
+            self._open.discard(outer)
+        error = inner.exception()
+        with suppress(InvalidStateError):  # the pools were closed just now
+            if error is None:
+                outer.set_result(inner.result())
+            else:
+                outer.set_exception(_translated(error, pool))
+
+
+def _translated(error: BaseException, pool: Pool) -> BaseException:
+    """A task's own error as it is; an error of the pool as FaultError in one line."""
+    if isinstance(error, WorkerLost):
+        return FaultError(
+            f"a worker of pool {pool} on {error.hostname} died during its task (out of memory?): "
+            "the task can be run again"
+        )
+    if isinstance(error, ManagerLost):
+        return FaultError(f"pool {pool} lost its workers on {error.hostname}: the task can be run again")
+    if isinstance(error, ParslError) and not isinstance(error, BnnflowError):
+        return FaultError(f"pool {pool} could not run the task: {' '.join(str(error).split())}")
+    return error

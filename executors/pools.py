@@ -1,0 +1,82 @@
+"""The three pools as real Parsl executors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bnnflow.errors import FaultError
+from executors.apps import App, pool_apps
+from executors.base import Pool, Request, Result
+from executors.kernel import running_kernel
+from executors.lifeline import Lifeline
+from executors.outcomes import Outcomes
+from executors.parsl_config import parsl_config
+from executors.provenance import check_one_place
+from executors.scratch import scratch_folder
+from executors.signals import stop_signals_held
+from executors.site import SiteConfig
+
+
+class ParslExecutor:
+    """Pools of worker processes; several executors can be open at once.
+
+    site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
+    temporary folder). Open it in a thread that lives as long as the pools, and close it there.
+    SIGINT and SIGTERM wait while it opens and closes.
+    """
+
+    def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
+        self._site = site
+        self._run_dir = run_dir
+        self._outcomes = Outcomes()
+        self._apps: Mapping[Pool, App] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        check_one_place()
+        with ExitStack() as stack:
+            with stop_signals_held():
+                self._apps = stack.enter_context(self._started())
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with stop_signals_held():
+            self._open.close()
+
+    def submit(
+        self, pool: Pool, task: Callable[[Request], Result], request: Request
+    ) -> Future[Result]:
+        """Send `task(request)` to a pool; see `Executor.submit`."""
+        if pool not in self._apps:
+            raise FaultError(f"pool {pool} is not open: submit inside `with ParslExecutor(...)`")
+        return self._outcomes.follow(self._apps[pool](task, request), pool)
+
+    def chains_per_task(self, n_chains: int) -> int:
+        """What the site's gpu pool says."""
+        return self._site.pools.gpu.chains(n_chains)
+
+    @contextmanager
+    def _started(self) -> Iterator[Mapping[Pool, App]]:
+        with ExitStack() as stack:
+            folder = stack.enter_context(scratch_folder(self._run_dir))
+            stack.callback(self._close_submission)
+            lifeline = Lifeline()
+            stack.callback(lifeline.cut)
+            config = parsl_config(self._site, run_dir=folder, watch=lifeline.watch())
+            kernel: Any = stack.enter_context(running_kernel(config))
+            yield pool_apps(kernel)
+
+    def _close_submission(self) -> None:
+        self._apps = {}
+        self._outcomes.fail_all(FaultError("the pools were closed before this task ended"))

@@ -1,0 +1,1 @@
+"""What happens next: the loop, the driver, campaigns and the command line."""

@@ -1,0 +1,220 @@
+"""The command line: parsing only; each command imports and calls what does the work.
+
+Exit codes and error lines: see `console`. Imports inside the commands keep `--help` fast.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workflows.console import DONE, INTERNAL, guarded, print_json, say
+
+app = typer.Typer(
+    name="bnnflow",
+    help="Fine-tune a foundation potential on the fly, with a known error bar.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+site_app = typer.Typer(help="Where work runs: list and check site configs.", rich_markup_mode=None)
+model_app = typer.Typer(help="Foundation models: list and describe.", rich_markup_mode=None)
+app.add_typer(site_app, name="site")
+app.add_typer(model_app, name="model")
+
+ConfigName = Annotated[str, typer.Argument(help="Config file, or a shipped one: ethanol, ...")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as run.seed=2.")
+]
+Folder = Annotated[Path, typer.Argument(help="Run folder.")]
+Folders = Annotated[list[Path], typer.Argument(help="Run folders.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Inline = Annotated[bool, typer.Option("--inline", help="Work in this process, without Parsl.")]
+Site = Annotated[str | None, typer.Option(help="Site config, by name or path.")]
+
+
+def main() -> None:
+    """Console script `bnnflow`: run the command line and exit with its code."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    sys.exit(guarded(lambda: app(prog_name="bnnflow", standalone_mode=False)))
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from bnnflow import __version__
+
+        print(f"bnnflow {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def run(
+    config: ConfigName,
+    overrides: Overrides = None,
+    folder: Annotated[Path | None, typer.Option(help="Run folder; default: runs/NAME.")] = None,
+    site: Site = None,
+    inline: Inline = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune on the fly while running MD, and write a run folder and a report."""
+    from bnnflow.config import check_run, load_config
+    from workflows.configs import find_config
+
+    settings = load_config(find_config(config), overrides or ())
+    check_run(settings)
+    target = folder or Path(settings.run.folder or Path("runs") / settings.material.name)
+    from workflows.session import fine_tune
+
+    fine_tune([settings], folders=[target], inline=inline, site=site)
+    _finish([target], as_json)
+
+
+@app.command()
+def resume(
+    folders: Folders, site: Site = None, inline: Inline = False, as_json: Json = False
+) -> None:
+    """Go on with interrupted runs from their last commit."""
+    _require(folders)
+    from workflows.session import resume as resume_runs
+
+    resume_runs(folders, inline=inline, site=site)
+    _finish(folders, as_json)
+
+
+@app.command()
+def status(folder: Folder, as_json: Json = False) -> None:
+    """Say how far a run is; works while it runs."""
+    _require([folder])
+    from bnnflow.analysis.status import status as run_status
+    from bnnflow.analysis.status import status_table
+
+    figures = run_status(folder)
+    _show(figures, lambda: status_table(figures), as_json)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write report.html, one self-contained page with plots."""
+    _require([folder])
+    from bnnflow.analysis.report import write_report
+
+    print(write_report(folder))
+
+
+@app.command()
+def validate(
+    folder: Folder,
+    frames: Annotated[int, typer.Option(min=2, help="Random unlabelled frames to label.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Which draw of frames.")] = 0,
+    site: Site = None,
+    inline: Inline = False,
+    as_json: Json = False,
+) -> None:
+    """Label random frames and print how good the fine-tuned and foundation models are."""
+    _require([folder])
+    from workflows.validation import validate as draw
+
+    result = draw(folder, frames=frames, seed=seed, inline=inline, site=site)
+    _show(result.as_dict(), result.table, as_json)
+
+
+@app.command()
+def export(folder: Folder, out: Annotated[Path, typer.Argument(help="Folder to make.")]) -> None:
+    """Write an ASE calculator and the labelled frames as extxyz."""
+    _require([folder])
+    from bnnflow.analysis.export import export_run
+
+    print(export_run(folder, out))
+
+
+@app.command()
+def label(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG|STRUCTURE|KEY=VALUE",
+            help="Configs, molecules or structure files; KEY=VALUE changes the config.",
+        ),
+    ],
+    reference: Annotated[str, typer.Option(help="Config whose reference labels.")] = "ethanol",
+    folder: Annotated[Path | None, typer.Option(help="Where evidence is kept.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Label structures with the reference, outside any run."""
+    from workflows.labelling import label_targets, labels_table
+
+    labels = label_targets(targets, reference=reference, folder=folder)
+    _show({"labels": labels}, lambda: labels_table(labels), as_json)
+    failed = sum("cause" in item for item in labels)
+    return say(f"{failed} of {len(labels)} labels failed", INTERNAL) if failed else DONE
+
+
+@site_app.command("list")
+def site_list(as_json: Json = False) -> None:
+    """Name the site configs that can be used."""
+    from executors.site import list_sites
+
+    sites = [str(site) for site in list_sites()]
+    _show({"sites": sites}, lambda: "\n".join(sites), as_json)
+
+
+@model_app.command("list")
+def model_list(as_json: Json = False) -> None:
+    """Name the foundation models, and say which are on this machine."""
+    from bnnflow.potentials.registry import list_models
+
+    models = list_models()
+    rows = [f"{m.name:<28}{'here' if m.present else 'not here':<10}{m.path}" for m in models]
+    _show({"models": models}, lambda: "\n".join(rows), as_json)
+
+
+@model_app.command("info")
+def model_info(
+    name: Annotated[str, typer.Argument(help="Name or path.")], as_json: Json = False
+) -> None:
+    """Describe a model: its file, checksum and model card."""
+    from bnnflow.potentials import registry
+
+    info = registry.model_info(name)
+    _show(info, lambda: "\n".join(f"{key:<20}{value}" for key, value in info.items()), as_json)
+
+
+def _require(folders: list[Path]) -> None:
+    from bnnflow.data import is_run
+    from bnnflow.errors import RunFolderError
+
+    for folder in folders:
+        if not is_run(folder):
+            raise RunFolderError(f"{folder} holds no run, expected a run folder: check the path")
+
+
+def _finish(folders: list[Path], as_json: bool) -> None:
+    """Write each run's report and say how the runs ended."""
+    from bnnflow.analysis.report import write_report
+    from bnnflow.analysis.status import status as run_status
+    from bnnflow.analysis.status import status_table
+
+    reports = [write_report(folder) for folder in folders]
+    figures = [run_status(folder) for folder in folders]
+    rows = [f"{status_table(f)}\nreport: {page}" for f, page in zip(figures, reports, strict=True)]
+    _show({"runs": figures, "reports": reports}, lambda: "\n".join(rows), as_json)
+
+
+def _show(figures: Mapping[str, Any], table: Callable[[], str], as_json: bool) -> None:
+    """Figures on stdout: as one JSON object, or as a table."""
+    if as_json:
+        print_json(figures)
+    else:
+        print(table())

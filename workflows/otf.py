@@ -1,0 +1,329 @@
+"""The loop of METHOD 6 as a generator: no IO, no Parsl, no threads.
+
+`fine_tune` yields requests and is sent their results. Its state is one `LoopState`; each change of
+it is yielded as a `Commit` before it is acted on, so a run can go on from the last commit. Read
+top to bottom it is the paper's algorithm:
+
+    label the first frame; shift its energy onto the model's scale
+    update all chains
+    MD with the ensemble, until a frame is not trusted  ->  label it, calibrate, update, go on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bnnflow.errors import TaskError
+from bnnflow.records import (
+    Asked,
+    Checkpoint,
+    Commit,
+    Driven,
+    Dynamics,
+    EnsembleRef,
+    Event,
+    Failed,
+    Failure,
+    FailureCause,
+    Forcing,
+    Label,
+    Labelled,
+    LabelRequest,
+    LoopState,
+    Outcome,
+    Phase,
+    PotentialSpec,
+    Prediction,
+    PredictRequest,
+    PropagateRequest,
+    SampleRequest,
+    SampleResult,
+    ScheduleSpec,
+    Segment,
+    Structure,
+    Updated,
+)
+from bnnflow.uncertainty import decide, largest_trusted_std, probability_within, update
+
+Request = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...] | Commit
+Loop = Generator[Request, Any, LoopState]
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays fixed in the run of one material.
+
+    threshold: K of the cell, eV; energy_std: likelihood std of the energy, eV; n_steps: MD steps;
+    segment_steps: MD steps between two commits; chains_per_task: how chains are dealt to tasks;
+    continue_on: "reference" or "ensemble" forces at a labelled frame; failure_budget: failed
+    tasks of one kind that the run survives; folder: the run folder.
+    """
+
+    folder: str
+    potential: PotentialSpec
+    prior_std: float
+    reference: Mapping[str, Any]
+    timeout_s: float
+    dynamics: Dynamics
+    n_steps: int
+    segment_steps: int
+    threshold: float
+    energy_std: float
+    confidence: float
+    schedule: ScheduleSpec
+    n_members: int
+    chains_per_task: int
+    continue_on: str
+    failure_budget: int
+    seed: int
+
+
+def fine_tune(state: LoopState, plan: Plan) -> Loop:
+    """Run the loop of one material from a state to its end; returns the final state.
+
+    Raises TaskError when a kind of task fails more often than the plan's budget.
+    """
+    phases: dict[Phase, Callable[[LoopState, Plan], Loop]] = {
+        Phase.LABEL: _label,
+        Phase.UPDATE: _update,
+        Phase.PROPAGATE: _propagate,
+    }
+    while state.phase is not Phase.DONE:
+        state = yield from phases[state.phase](state, plan)
+    return state
+
+
+def _label(state: LoopState, plan: Plan) -> Loop:
+    """Label the frame in hand; compare with what the ensemble said of it; calibrate."""
+    frame = _present(state.frame)
+    name = f"{state.n_requests:04d}"
+    directory = str(Path(plan.folder) / "labels" / name)
+    label = yield LabelRequest(plan.reference, frame, directory, plan.timeout_s)
+    if isinstance(label, Failure):
+        return (yield from _drop_frame(state, plan, label))
+    shift = state.energy_shift
+    if shift is None:
+        foundation = yield from _predict(frame, None, plan)
+        shift = foundation.energy - label.energy
+    event, calibrated = _compare(state, name, label, label.energy + shift)
+    labelled = replace(
+        calibrated,
+        phase=Phase.UPDATE,
+        energy_shift=shift,
+        labels=(*state.labels, name),
+        n_requests=state.n_requests + 1,
+        substitute=Forcing(frame.positions, label.energy + shift, label.forces, label.stress),
+    )
+    return (yield from _commit(labelled, event))
+
+
+def _compare(
+    state: LoopState, name: str, label: Label, shifted: float
+) -> tuple[Labelled, LoopState]:
+    """Error of the prediction made before any training on this label, and what it teaches.
+
+    The first frame has no prediction and never enters the calibration.
+    """
+    prediction, calibration = state.prediction, state.calibration
+    error = float("nan")
+    if prediction is not None:
+        error = prediction.energy - shifted
+        calibration = update(calibration, error=error, std=prediction.energy_std)
+    step = state.checkpoint.step + (prediction is not None)
+    event = Labelled(name, step, label, prediction, shifted, error, calibration)
+    return event, replace(state, calibration=calibration)
+
+
+def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
+    """Leave out a frame without a label: back to the last good step, and on with new noise."""
+    failed = state.n_requests + 1 - len(state.labels)
+    rewound = replace(
+        state,
+        phase=Phase.PROPAGATE,
+        checkpoint=_with_new_noise(state.checkpoint),
+        n_requests=state.n_requests + 1,
+        frame=None,
+        prediction=None,
+    )
+    if state.ensemble is None or failed > plan.failure_budget:
+        raise TaskError(
+            f"label failed ({failure.cause}: {failure.message}), failure {failed} of this run, "
+            f"budget {plan.failure_budget}: see {failure.directory}, then resume the run"
+        )
+    return (yield from _commit(rewound, Failed(failure, "frame dropped, MD goes on with new noise")))
+
+
+def _update(state: LoopState, plan: Plan) -> Loop:
+    """Bring every chain to its next version."""
+    version = state.ensemble.version + 1 if state.ensemble else 1
+    directory = str(Path(plan.folder) / "ensemble" / f"v{version:04d}")
+    results, failures = yield from _sample(state, plan, version, directory)
+    ensemble = EnsembleRef(directory, version, plan.n_members)
+    substitute = state.substitute
+    if plan.continue_on == "ensemble":
+        prediction = yield from _predict(_present(state.frame), ensemble, plan)
+        substitute = _forcing(_present(state.frame), prediction)
+    updated = replace(
+        state,
+        phase=Phase.PROPAGATE,
+        ensemble=ensemble,
+        frame=None,
+        prediction=None,
+        substitute=substitute,
+    )
+    return (yield from _commit(updated, *failures, Updated(ensemble, results)))
+
+
+def _sample(
+    state: LoopState, plan: Plan, version: int, directory: str
+) -> Generator[Request, Any, tuple[tuple[SampleResult, ...], list[Failed]]]:
+    """Sample all chains; those of a failed task start again, at half the step if they diverged."""
+    waiting = [
+        _sample_request(state, plan, version, directory, chains)
+        for chains in deal(plan.n_members, plan.chains_per_task)
+    ]
+    done: list[SampleResult] = []
+    failures: list[Failed] = []
+    while waiting:
+        results = yield tuple(waiting)
+        again = []
+        for request, result in zip(waiting, results, strict=True):
+            if isinstance(result, SampleResult):
+                done.append(result)
+                continue
+            retry = _gentler(request, result)
+            again.append(retry)
+            failures.append(Failed(result, f"chains {request.chains} run again"))
+        if len(failures) > plan.failure_budget:
+            raise TaskError(
+                f"sampling failed {len(failures)} times ({failures[-1].failure.message}): expected "
+                "finite chains; lower sampler.step_size, then resume the run"
+            )
+        waiting = again
+    return tuple(sorted(done, key=lambda result: result.chains)), failures
+
+
+def _propagate(state: LoopState, plan: Plan) -> Loop:
+    """MD with the ensemble until the end of the segment, or until a frame is not trusted."""
+    limit = largest_trusted_std(
+        state.calibration, threshold=plan.threshold, confidence=plan.confidence
+    )
+    remaining = plan.n_steps - state.checkpoint.step
+    segment = yield PropagateRequest(
+        potential=plan.potential,
+        ensemble=_present(state.ensemble),
+        energy_std_floor=plan.energy_std,
+        checkpoint=state.checkpoint,
+        dynamics=plan.dynamics,
+        n_steps=min(plan.segment_steps, remaining),
+        limit=limit,
+        substitute=state.substitute,
+    )
+    if isinstance(segment, Failure):
+        raise TaskError(
+            f"MD failed after step {state.checkpoint.step} ({segment.cause}: {segment.message}): "
+            "the run is safe up to there; look at run.log, then resume it"
+        )
+    moved = replace(state, checkpoint=segment.checkpoint, substitute=None)
+    events: list[Event] = [_driven(state, plan, segment, limit)]
+    if segment.outcome is Outcome.UNCERTAIN:
+        events.append(_asked(state, plan, segment))
+        moved = replace(
+            moved, phase=Phase.LABEL, frame=segment.frame, prediction=segment.prediction
+        )
+    elif segment.checkpoint.step >= plan.n_steps:
+        moved = replace(moved, phase=Phase.DONE)
+    return (yield from _commit(moved, *events))
+
+
+def deal(n_members: int, per_task: int) -> list[tuple[int, ...]]:
+    """Chains 0..n-1 in tasks of at most `per_task`."""
+    chains = range(n_members)
+    return [tuple(chains[first : first + per_task]) for first in range(0, n_members, per_task)]
+
+
+def _commit(state: LoopState, *events: Event) -> Loop:
+    yield Commit(state, events)
+    return state
+
+
+def _predict(
+    frame: Structure, ensemble: EnsembleRef | None, plan: Plan
+) -> Generator[Request, Any, Prediction]:
+    answer = yield PredictRequest(plan.potential, ensemble, plan.energy_std, (frame,))
+    if isinstance(answer, Failure):
+        raise TaskError(f"the model cannot be evaluated ({answer.message}): see run.log")
+    (prediction,) = answer
+    return prediction
+
+
+def _driven(state: LoopState, plan: Plan, segment: Segment, limit: float) -> Driven:
+    probability = probability_within(
+        state.calibration, std=segment.energy_std, threshold=plan.threshold
+    )
+    version = _present(state.ensemble).version
+    return Driven(segment, limit, np.asarray(probability, dtype=np.float64), version)
+
+
+def _asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
+    step = segment.checkpoint.step + 1
+    return Asked(
+        decide(
+            state.calibration,
+            step=step,
+            time_fs=step * plan.dynamics.timestep_fs,
+            std=_present(segment.prediction).energy_std,
+            threshold=plan.threshold,
+            confidence=plan.confidence,
+        )
+    )
+
+
+def _sample_request(
+    state: LoopState, plan: Plan, version: int, directory: str, chains: tuple[int, ...]
+) -> SampleRequest:
+    return SampleRequest(
+        potential=plan.potential,
+        previous=state.ensemble,
+        chains=chains,
+        n_members=plan.n_members,
+        version=version,
+        labels=tuple(str(Path(plan.folder) / "labels" / name) for name in state.labels),
+        energy_shift=_present(state.energy_shift),
+        energy_std=plan.energy_std,
+        prior_std=plan.prior_std,
+        schedule=plan.schedule,
+        seed=plan.seed,
+        directory=directory,
+    )
+
+
+def _gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
+    """The same chains once more; at half the step size if they left the finite numbers."""
+    if failure.cause is not FailureCause.NON_FINITE:
+        return request
+    schedule = replace(request.schedule, step_size=request.schedule.step_size / 2)
+    return replace(request, schedule=schedule)
+
+
+def _with_new_noise(checkpoint: Checkpoint) -> Checkpoint:
+    """The same state with its noise stream jumped ahead, far from any draw made before."""
+    stream = np.random.PCG64()
+    stream.state = dict(checkpoint.rng)
+    return replace(checkpoint, rng=stream.jumped().state)
+
+
+def _forcing(frame: Structure, prediction: Prediction) -> Forcing:
+    return Forcing(frame.positions, prediction.energy, prediction.forces, prediction.stress)
+
+
+def _present(value: Value | None) -> Value:
+    if value is None:
+        raise TaskError("the committed state lacks a part that its phase needs: the run is damaged")
+    return value

@@ -1,0 +1,131 @@
+"""What a run says on screen and in its run.log while it goes on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bnnflow.data import RunData
+from bnnflow.records import Asked, Commit, Driven, Failed, Labelled, Spent, Updated
+from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
+from bnnflow.units import to_kcal_per_mol
+from workflows.otf import Plan
+
+TIMES = ("md", "label", "update", "idle")
+
+
+@dataclass(eq=False)
+class Progress:
+    """Counts what one run has done, and writes a line for each thing worth seeing."""
+
+    name: str
+    plan: Plan
+    write: Callable[[str], None]
+    seconds: Counter[str] = field(default_factory=Counter)
+    errors: list[float] = field(default_factory=list)
+    labels: int = 0
+    warned: bool = False
+
+    def catch_up(self, run: RunData) -> None:
+        """Take over what earlier sessions of this run did."""
+        self.labels = len(run.labels.error)
+        self.errors = [float(error) for error in run.labels.error if np.isfinite(error)]
+        for kind, seconds in zip(run.timing.kind, run.timing.seconds, strict=True):
+            self.seconds[str(kind)] += float(seconds)
+
+    def show(self, commit: Commit) -> None:
+        """Say what a commit wrote."""
+        for event in commit.events:
+            line = self._line(event)
+            if line:
+                self.write(f"{self.name}  {line}")
+        self._warn(commit)
+
+    def _line(self, event: object) -> str:
+        match event:
+            case Labelled():
+                return self._labelled(event)
+            case Updated():
+                return _updated(event)
+            case Driven():
+                return self._driven(event) if len(event.segment.steps) else ""
+            case Spent(kind=kind, seconds=seconds):
+                self.seconds[kind] += seconds
+            case Failed(failure=failure, action=action):
+                return f"{failure.task} failed, {failure.cause}: {failure.message} ({action})"
+            case Asked(decision=d):
+                return (
+                    f"step {d.step}: P(|error| < K) = {d.probability:.3f}, sigma "
+                    f"{to_kcal_per_mol(d.energy_std):.3f} kcal/mol: asking for a label"
+                )
+        return ""
+
+    def _labelled(self, event: Labelled) -> str:
+        self.labels += 1
+        took = f"label {event.name} took {event.label.seconds:.1f} s"
+        if event.prediction is None:
+            return f"{took} (first frame)"
+        self.errors.append(event.error)
+        sigma = to_kcal_per_mol(event.prediction.energy_std)
+        return f"{took}: error {to_kcal_per_mol(event.error):+.3f}, sigma {sigma:.3f} kcal/mol"
+
+    def _driven(self, event: Driven) -> str:
+        step = event.segment.checkpoint.step
+        time_ps = step * self.plan.dynamics.timestep_fs / 1000.0
+        length = self.plan.n_steps * self.plan.dynamics.timestep_fs / 1000.0
+        above = sum(abs(error) > self.plan.threshold for error in self.errors)
+        times = "  ".join(f"{kind} {self.seconds[kind]:.0f} s" for kind in TIMES)
+        return (
+            f"{time_ps:.4f}/{length:g} ps  {self.labels} labels  "
+            f"above K {above}/{len(self.errors)}  sigma/limit {_ratio(event):.2f}  {times}"
+        )
+
+    def _warn(self, commit: Commit) -> None:
+        stuck = locked_in(
+            commit.state.calibration,
+            floor_std=self.plan.energy_std,
+            threshold=self.plan.threshold,
+            confidence=self.plan.confidence,
+        )
+        if stuck and not self.warned:
+            self.write(f"{self.name}  WARNING locked in: {LOCK_IN_REMEDIES}")
+        self.warned = stuck
+
+
+def log_to(file: Path) -> Callable[[str], None]:
+    """A writer of lines to the screen and, with the time of day, to a file."""
+
+    def write(line: str) -> None:
+        print(line, flush=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+    return write
+
+
+def _updated(event: Updated) -> str:
+    results = event.results
+    energy = _mean([value for result in results for value in result.energy_rmse])
+    force = _mean([value for result in results for value in result.force_rmse])
+    kinetic = _mean([value for result in results for value in result.kinetic_temperature])
+    return (
+        f"ensemble v{event.ensemble.version} took {max(r.seconds for r in results):.0f} s: on its "
+        f"data energy RMSE {to_kcal_per_mol(energy):.3f} kcal/mol, forces "
+        f"{to_kcal_per_mol(force):.2f} kcal/mol/Å; kinetic temperature {kinetic:.2f}"
+    )
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def _ratio(event: Driven) -> float:
+    """The last step's sigma over the limit; NaN when the reference drove it."""
+    known = event.segment.energy_std[np.isfinite(event.segment.energy_std)]
+    return float(known[-1] / event.limit) if len(known) else math.nan

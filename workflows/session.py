@@ -1,0 +1,194 @@
+"""Start and resume runs: from configs and folders to walkers over an executor.
+
+    from bnnflow import load_config
+    from workflows.session import fine_tune
+
+    fine_tune([load_config("ethanol.yaml")], folders=["runs/ethanol"])
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bnnflow.config import RunConfig, check_run, config_from_yaml
+from bnnflow.data import RunStore, create_run, is_run, open_run, read_run
+from bnnflow.errors import RunFolderError
+from bnnflow.md import start
+from bnnflow.records import LoopState, Phase, Structure
+from executors.base import Executor
+from executors.inline import InlineExecutor
+from workflows.driver import Walker, drive
+from workflows.otf import Plan, fine_tune as otf_loop
+from workflows.progress import Progress, log_to
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended: its folder, labels in the data set, MD time in ps."""
+
+    folder: Path
+    labels: int
+    time_ps: float
+    finished: bool
+
+
+def fine_tune(
+    configs: Sequence[RunConfig],
+    *,
+    folders: Sequence[Path | str],
+    inline: bool = False,
+    site: str | None = None,
+) -> list[RunSummary]:
+    """Fine-tune on the fly, several materials at once over shared pools.
+
+    configs, folders: one each per material; inline: work in this process, without Parsl; site:
+    site config by name or path (default: the first config's). Everything is checked before
+    anything is written. Raises UserError for what the user can put right, TaskError when a run's
+    tasks fail too often; the other runs finish first, and all can be resumed.
+    """
+    paths = [Path(folder) for folder in folders]
+    _refuse_doubles(paths)
+    starts = [check_run(config) for config in configs]
+    for path in paths:
+        if is_run(path):
+            raise RunFolderError(f"{path} holds a run: resume it, or choose another folder")
+    with ExitStack() as stack:
+        stores = [
+            stack.enter_context(_create(config, structure, path))
+            for config, structure, path in zip(configs, starts, paths, strict=True)
+        ]
+        return _run(configs, stores, site=site or configs[0].run.site, inline=inline)
+
+
+def resume(
+    folders: Sequence[Path | str], *, inline: bool = False, site: str | None = None
+) -> list[RunSummary]:
+    """Go on with interrupted runs from their last commit, on any layout of the pools.
+
+    Labels that were finished but not committed are taken from their folders; one that was running
+    is run again. Raises RunFolderError when a folder holds no run or is being driven already.
+    """
+    paths = [Path(folder) for folder in folders]
+    _refuse_doubles(paths)
+    with ExitStack() as stack:
+        stores = [stack.enter_context(open_run(path)) for path in paths]
+        configs = [config_from_yaml(store.config_text) for store in stores]
+        return _run(configs, stores, site=site or configs[0].run.site, inline=inline)
+
+
+def open_executor(site: str, *, inline: bool, folder: Path) -> Executor:
+    """The pools of a site, or this process. folder: where logs of the pools go."""
+    if inline:
+        return InlineExecutor()
+    from executors.pools import ParslExecutor  # Parsl takes a second to import
+    from executors.site import load_site
+
+    return ParslExecutor(load_site(site), folder)
+
+
+def make_plan(config: RunConfig, folder: Path, structure: Structure, *, chains_per_task: int) -> Plan:
+    """What a config fixes for the loop of one material."""
+    n_atoms = len(structure)
+    return Plan(
+        folder=str(folder.resolve()),
+        potential=config.potential.record(),
+        prior_std=config.potential.prior_std,
+        reference=config.reference.spec(),
+        timeout_s=config.reference.timeout_s,
+        dynamics=config.dynamics.record(),
+        n_steps=config.dynamics.n_steps,
+        segment_steps=config.dynamics.checkpoint_every_steps,
+        threshold=config.threshold.energy_threshold_eV(n_atoms),
+        energy_std=config.threshold.energy_std_eV(n_atoms),
+        confidence=config.threshold.confidence,
+        schedule=config.sampler.record(),
+        n_members=config.sampler.chains,
+        chains_per_task=chains_per_task,
+        continue_on=config.run.continue_on,
+        failure_budget=config.reference.failure_budget,
+        seed=config.run.seed,
+    )
+
+
+def derived_seed(seed: int, *names: str) -> int:
+    """A seed of its own for each purpose, from the config's one seed."""
+    digest = hashlib.sha256(":".join([str(seed), *names]).encode()).digest()
+    return int.from_bytes(digest[:7], "little")
+
+
+def _create(config: RunConfig, structure: Structure, folder: Path) -> RunStore:
+    seed = derived_seed(config.run.seed, "walker", config.material.name)
+    checkpoint = start(structure, dynamics=config.dynamics.record(), seed=seed)
+    state = LoopState(
+        phase=Phase.LABEL,
+        checkpoint=checkpoint,
+        calibration=config.calibration.record(),
+        frame=checkpoint.structure,
+    )
+    metadata = {
+        "timestep_fs": config.dynamics.timestep_fs,
+        "seed": config.run.seed,
+        "schedule": config.sampler.record().name,
+        "digest": config.digest(),
+    }
+    return create_run(folder, config_text=config.to_yaml(), metadata=metadata, state=state)
+
+
+def _run(
+    configs: Sequence[RunConfig], stores: Sequence[RunStore], *, site: str, inline: bool
+) -> list[RunSummary]:
+    unfinished = any(store.state.phase is not Phase.DONE for store in stores)
+    if unfinished:
+        with open_executor(site, inline=inline, folder=stores[0].folder) as executor:
+            walkers = [
+                _walker(config, store, executor)
+                for config, store in zip(configs, stores, strict=True)
+            ]
+            drive(walkers, executor)
+    return [_summary(config, store) for config, store in zip(configs, stores, strict=True)]
+
+
+def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
+    plan = make_plan(
+        config,
+        store.folder,
+        store.state.checkpoint.structure,
+        chains_per_task=executor.chains_per_task(config.sampler.chains),
+    )
+    progress = Progress(config.material.name, plan, log_to(store.folder / "run.log"))
+    progress.catch_up(read_run(store.folder))
+
+    return Walker(
+        name=config.material.name,
+        loop=otf_loop(_relocated(store.state, store.folder), plan),
+        store=store,
+        on_commit=progress.show,
+    )
+
+
+def _relocated(state: LoopState, folder: Path) -> LoopState:
+    """The same state where the run folder lies now: a run may be moved between sessions."""
+    if state.ensemble is None:
+        return state
+    directory = folder.resolve() / "ensemble" / Path(state.ensemble.directory).name
+    return replace(state, ensemble=replace(state.ensemble, directory=str(directory)))
+
+
+def _summary(config: RunConfig, store: RunStore) -> RunSummary:
+    state = store.state
+    return RunSummary(
+        folder=store.folder,
+        labels=len(state.labels),
+        time_ps=state.checkpoint.step * config.dynamics.timestep_fs / 1000.0,
+        finished=state.phase is Phase.DONE,
+    )
+
+
+def _refuse_doubles(paths: Sequence[Path]) -> None:
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise RunFolderError("two runs share a folder: give every run a folder of its own")
