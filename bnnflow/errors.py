@@ -1,7 +1,7 @@
 """Every error bnnflow raises on purpose.
 
 BnnflowError
-├── UserError              something the user can put right; the command line prints one line, exit code 2
+├── UserError              something the user can put right: one line on stderr, exit code 2
 │   ├── ConfigError        a config, site file or option is wrong
 │   ├── StructureError     the atoms cannot be simulated as given
 │   ├── ModelError         a foundation model is missing, unknown, unsafe or lacks an element
@@ -41,7 +41,7 @@ class RunFolderError(UserError):
     """A run folder is missing, in use, made from another config, or damaged."""
 
 
-class ReferenceError(UserError):  # noqa: A001 - the field's word for a reference calculation
+class ReferenceError(UserError):
     """A reference code is missing or cannot do what was asked of it."""
 
 

@@ -132,7 +132,7 @@ class Prediction:
     @property
     def finite(self) -> bool:
         """Whether every number is finite."""
-        parts = [self.energy, self.energy_std, self.forces, self.forces_std]
+        parts: list[Any] = [self.energy, self.energy_std, self.forces, self.forces_std]
         parts += [part for part in (self.stress, self.stress_std) if part is not None]
         return all(bool(np.all(np.isfinite(part))) for part in parts)
 

@@ -41,7 +41,9 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 
-def _recorded(name: str) -> Callable[[Callable[[Request], Result]], Callable[[Request], Result | Failure]]:
+def _recorded(
+    name: str,
+) -> Callable[[Callable[[Request], Result]], Callable[[Request], Result | Failure]]:
     """Turn what goes wrong in a task into a Failure; a user's mistake is raised as it is."""
 
     def wrap(task: Callable[[Request], Result]) -> Callable[[Request], Result | Failure]:
@@ -89,7 +91,9 @@ def sample(request: SampleRequest) -> SampleResult:
     for directory in request.labels:
         found = read_label(Path(directory))
         if found is None:
-            raise NonFiniteError(f"label folder {directory} holds no finished label: expected result.h5")
+            raise NonFiniteError(
+                f"label folder {directory} holds no finished label: expected result.h5"
+            )
         labels.append(found)
     return run_sample(request, labels)
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from parsl.providers import LocalProvider
@@ -29,7 +30,7 @@ class LocalBlocks(LocalProvider):
         jobs = [self.resources[job_id] for job_id in job_ids]
         for job in jobs:
             job["cancelled"] = True
-        end_groups([job["group"] for job in jobs if "group" in job])
+        end_groups({job["group"] for job in jobs if "group" in job})
         return [True for _ in jobs]
 
     def cancel_rest(self) -> None:
@@ -42,21 +43,33 @@ class LocalBlocks(LocalProvider):
         self.cancel(running)
 
 
-def end_groups(groups: Iterable[int]) -> None:
-    """End process groups and wait until they are gone."""
-    left = [group for group in groups if _signalled(group, signal.SIGTERM)]
+def end_groups(groups: set[int]) -> None:
+    """End process groups and wait until nothing of them runs."""
+    _signal(groups, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE_S
-    while left and time.monotonic() < deadline:
+    while (left := groups & running_groups()) and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = [group for group in left if _signalled(group, 0)]
-    for group in left:
-        _signalled(group, signal.SIGKILL)
+    _signal(left, signal.SIGKILL)
 
 
-def _signalled(group: int, number: int) -> bool:
-    """Whether the group still existed to be signalled."""
+def running_groups() -> set[int]:
+    """Process groups with a running member. What has ended but is not yet collected by its
+    parent, which is up to the machine's init, does not count.
+    """
+    members = [_state_and_group(path) for path in Path("/proc").glob("[0-9]*/stat")]
+    return {int(group) for state, group in members if state not in "ZX"}
+
+
+def _state_and_group(path: Path) -> tuple[str, str]:
     try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
+        text = path.read_text(errors="replace")
+    except OSError:  # it ended just now
+        return "X", "0"
+    state, _, group = text.rpartition(")")[2].split()[:3]
+    return state, group
+
+
+def _signal(groups: Iterable[int], number: int) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)

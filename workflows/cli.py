@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workflows.console import DONE, INTERNAL, guarded, print_json, say
+from workflows.console import DONE, INTERNAL, guarded, print_json, say, stdout_for_figures
 
 app = typer.Typer(
     name="bnnflow",
@@ -69,15 +69,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Fine-tune on the fly while running MD, and write a run folder and a report."""
-    from bnnflow.config import check_run, load_config
+    from bnnflow.config import load_config
     from workflows.configs import find_config
 
     settings = load_config(find_config(config), overrides or ())
-    check_run(settings)
     target = folder or Path(settings.run.folder or Path("runs") / settings.material.name)
-    from workflows.session import fine_tune
+    from workflows.session import fine_tune  # after the config: torch takes seconds to import
 
-    fine_tune([settings], folders=[target], inline=inline, site=site)
+    with stdout_for_figures(as_json):
+        fine_tune([settings], folders=[target], inline=inline, site=site)
     _finish([target], as_json)
 
 
@@ -89,7 +89,8 @@ def resume(
     _require(folders)
     from workflows.session import resume as resume_runs
 
-    resume_runs(folders, inline=inline, site=site)
+    with stdout_for_figures(as_json):
+        resume_runs(folders, inline=inline, site=site)
     _finish(folders, as_json)
 
 
@@ -126,7 +127,8 @@ def validate(
     _require([folder])
     from workflows.validation import validate as draw
 
-    result = draw(folder, frames=frames, seed=seed, inline=inline, site=site)
+    with stdout_for_figures(as_json):
+        result = draw(folder, frames=frames, seed=seed, inline=inline, site=site)
     _show(result.as_dict(), result.table, as_json)
 
 
@@ -155,7 +157,8 @@ def label(
     """Label structures with the reference, outside any run."""
     from workflows.labelling import label_targets, labels_table
 
-    labels = label_targets(targets, reference=reference, folder=folder)
+    with stdout_for_figures(as_json):
+        labels = label_targets(targets, reference=reference, folder=folder)
     _show({"labels": labels}, lambda: labels_table(labels), as_json)
     failed = sum("cause" in item for item in labels)
     return say(f"{failed} of {len(labels)} labels failed", INTERNAL) if failed else DONE

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from typer import Abort
@@ -39,6 +40,13 @@ def guarded(command: Callable[[], Any]) -> int:
     if result == INTERRUPTED:  # typer, too, turns Ctrl-C into this code
         return say("interrupted; `bnnflow resume FOLDER` goes on with a run", INTERRUPTED)
     return result if isinstance(result, int) else DONE
+
+
+@contextlib.contextmanager
+def stdout_for_figures(as_json: bool) -> Iterator[None]:
+    """Send what is said on the way to stderr when stdout is to hold one JSON object."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
 
 
 def print_json(value: Any) -> None:

@@ -76,7 +76,9 @@ def drive(walkers: Sequence[Walker], executor: Executor) -> None:
     errors: list[Exception] = []
     active = [walker for walker in walkers if _advance(walker, None, executor, errors)]
     while active:
-        futures = [call.future for walker in active for call in walker.waiting if call.answer is None]
+        futures = [
+            call.future for walker in active for call in walker.waiting if call.answer is None
+        ]
         wait(futures, return_when=FIRST_COMPLETED)
         active = [walker for walker in active if _collect(walker, executor, errors)]
     if errors:

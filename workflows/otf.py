@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -156,7 +156,9 @@ def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
             f"label failed ({failure.cause}: {failure.message}), failure {failed} of this run, "
             f"budget {plan.failure_budget}: see {failure.directory}, then resume the run"
         )
-    return (yield from _commit(rewound, Failed(failure, "frame dropped, MD goes on with new noise")))
+    return (
+        yield from _commit(rewound, Failed(failure, "frame dropped, MD goes on with new noise"))
+    )
 
 
 def _update(state: LoopState, plan: Plan) -> Loop:
@@ -259,7 +261,7 @@ def _predict(
     answer = yield PredictRequest(plan.potential, ensemble, plan.energy_std, (frame,))
     if isinstance(answer, Failure):
         raise TaskError(f"the model cannot be evaluated ({answer.message}): see run.log")
-    (prediction,) = answer
+    prediction: Prediction = answer[0]
     return prediction
 
 
@@ -315,7 +317,7 @@ def _gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
 def _with_new_noise(checkpoint: Checkpoint) -> Checkpoint:
     """The same state with its noise stream jumped ahead, far from any draw made before."""
     stream = np.random.PCG64()
-    stream.state = dict(checkpoint.rng)
+    stream.state = cast(Any, dict(checkpoint.rng))
     return replace(checkpoint, rng=stream.jumped().state)
 
 

@@ -1,9 +1,9 @@
 """Start and resume runs: from configs and folders to walkers over an executor.
 
-    from bnnflow import load_config
-    from workflows.session import fine_tune
+from bnnflow import load_config
+from workflows.session import fine_tune
 
-    fine_tune([load_config("ethanol.yaml")], folders=["runs/ethanol"])
+fine_tune([load_config("ethanol.yaml")], folders=["runs/ethanol"])
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bnnflow.config import RunConfig, check_run, config_from_yaml
-from bnnflow.data import RunStore, create_run, is_run, open_run, read_run
+from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
 from bnnflow.errors import RunFolderError
 from bnnflow.md import start
-from bnnflow.records import LoopState, Phase, Structure
+from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
 from executors.base import Executor
 from executors.inline import InlineExecutor
 from workflows.driver import Walker, drive
-from workflows.otf import Plan, fine_tune as otf_loop
+from workflows.otf import Plan
+from workflows.otf import fine_tune as otf_loop
 from workflows.progress import Progress, log_to
 
 
@@ -90,7 +91,9 @@ def open_executor(site: str, *, inline: bool, folder: Path) -> Executor:
     return ParslExecutor(load_site(site), folder)
 
 
-def make_plan(config: RunConfig, folder: Path, structure: Structure, *, chains_per_task: int) -> Plan:
+def make_plan(
+    config: RunConfig, folder: Path, structure: Structure, *, chains_per_task: int
+) -> Plan:
     """What a config fixes for the loop of one material."""
     n_atoms = len(structure)
     return Plan(
@@ -112,6 +115,17 @@ def make_plan(config: RunConfig, folder: Path, structure: Structure, *, chains_p
         failure_budget=config.reference.failure_budget,
         seed=config.run.seed,
     )
+
+
+def newest_ensemble(run: RunData, folder: Path) -> EnsembleRef:
+    """The last committed ensemble of a run, where its folder lies now.
+
+    Raises RunFolderError when the run has none yet.
+    """
+    state = _relocated(run.state, folder)
+    if state.ensemble is None:
+        raise RunFolderError(f"{folder} has no ensemble yet: resume the run until its first update")
+    return state.ensemble
 
 
 def derived_seed(seed: int, *names: str) -> int:

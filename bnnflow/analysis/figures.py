@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bnnflow.analysis import metrics
 from bnnflow.analysis.canvas import BLUE, GREEN, GREY, ORANGE, RED, blank, thin
-from bnnflow.records import FloatArray
+from bnnflow.records import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 
@@ -31,6 +31,7 @@ def labels_over_time(times: FloatArray, end: float) -> Figure:
     axes.step(np.append(times, max(end, 0.0)), np.append(counts, len(times)), where="post", c=BLUE)
     axes.plot(times, counts, "o", ms=4, c=BLUE)
     axes.set(xlabel=TIME, ylabel="labels", ylim=(0, None), xlim=_span(end))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -70,19 +71,22 @@ def energy_and_temperature(
 
 
 def sigma_and_limit(
-    time: FloatArray, sigma: FloatArray, limit: FloatArray, label_times: FloatArray, floor: float
+    time: FloatArray,
+    sigma: FloatArray,
+    limit: FloatArray,
+    label_times: FloatArray,
+    label_sigma: FloatArray,
+    floor: float,
 ) -> Figure:
     """Predicted sigma* and the largest trusted one over time, with the labels and the floor."""
     figure = blank()
     axes = figure.axes[0]
     axes.plot(*thin(time, sigma), c=BLUE, lw=0.8, label="σ*")
-    axes.plot(*thin(time, limit), c=RED, label="limit: above it, a label is asked for")
-    axes.axhline(floor, c=GREY, lw=1, ls=":", label="floor 0.1 K: σ* cannot fall below")
-    for moment in label_times:
-        axes.axvline(moment, ymax=0.05, c=ORANGE, lw=1.2)
-    axes.plot([], [], c=ORANGE, lw=1.2, label="label")
+    axes.plot(*thin(time, limit), c=RED, label="limit")
+    axes.plot(label_times, label_sigma, "o", ms=4.5, mfc="none", c=ORANGE, label="σ* at labels")
+    axes.axhline(floor, c=GREY, lw=1, ls=":", label="floor of σ*, 0.1 K")
     axes.set(xlabel=TIME, ylabel="σ* (kcal/mol)")
-    if _spread(np.concatenate([sigma, limit, [floor]])) > 30.0:
+    if _spread(np.concatenate([sigma, limit, label_sigma, [floor]])) > 30.0:
         axes.set_yscale("log")
     _legend(axes)
     return figure
@@ -137,7 +141,7 @@ def calibration_history(
     right.plot(numbers, limits, "o-", ms=3.5, c=RED)
     right.set(xlabel="label number", ylabel="limit on σ* (kcal/mol)", ylim=(0, None))
     _legend(left)
-    _count_along(left, right)
+    _count_along(numbers, left, right)
     return figure
 
 
@@ -161,7 +165,7 @@ def update_diagnostics(
         if len(versions):
             axes.plot(versions, np.nanmean(values, axis=1), c=ORANGE)
         axes.set(xlabel="ensemble version", ylabel=name)
-    _count_along(*figure.axes)
+    _count_along(versions, *figure.axes)
     figure.axes[0].axhline(stationary, c=GREY, lw=1, ls=":")
     return figure
 
@@ -186,10 +190,12 @@ def validation_errors(
     return figure
 
 
-def _count_along(*many: Axes) -> None:
-    """Whole numbers only along x."""
+def _count_along(numbers: Sequence[int] | IntArray, *many: Axes) -> None:
+    """Whole numbers only along x, with room on both sides of a single one."""
     for axes in many:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(numbers):
+            axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
 
 
 def _legend(axes: Axes) -> None:

@@ -6,13 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from bnnflow.config import RunConfig
+from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.data import RunData, read_run
-from bnnflow.errors import RunFolderError
 from bnnflow.records import EnsembleRef, FloatArray, IntArray, Reason, Structure
 from bnnflow.uncertainty import largest_trusted_std, locked_in
 
@@ -122,14 +119,10 @@ class Run:
 
 
 def load(folder: Path) -> Run:
-    """Read a run folder. Raises RunFolderError when it holds no readable run."""
+    """Read a run folder; files that its config names are not looked at.
+
+    Raises RunFolderError when there is no readable run, ConfigError when its config is of another
+    version.
+    """
     data = read_run(folder)
-    try:
-        config = RunConfig.model_validate(yaml.safe_load(data.config_text))
-    except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise RunFolderError(
-            f"{folder} was made with a config this version does not read (at {key}): "
-            "use the version of bnnflow that made it"
-        ) from error
-    return Run(folder, data, config)
+    return Run(folder, data, config_from_yaml(data.config_text, source=f"{folder}/config.yaml"))

@@ -40,7 +40,7 @@ def labels(run: Run) -> Section:
     return Section(
         "labels",
         "Labels over time",
-        f"{len(times)} labels in {run.time_ps:.3g} ps, {half} of them in the second half: "
+        f"Labels in {run.time_ps:.3g} ps: {len(times)}, {half} of them in the second half: "
         "a curve that flattens shows an ensemble that has learnt.",
         figures.labels_over_time(times, run.time_ps),
     )
@@ -89,17 +89,18 @@ def sigma(run: Run) -> Section:
     table = run.data.trajectory
     if not len(table.steps):
         return Section("sigma", "σ* against its limit", NO_MD)
-    share = np.mean(table.energy_std <= table.limit)
+    share, asked = np.mean(table.energy_std <= table.limit), run.interventions
     return Section(
         "sigma",
         "σ* against its limit",
-        f"MD runs on the ensemble while σ* (blue) stays under the limit (red): {share:.1%} of "
-        "all steps; a label and an update follow each crossing.",
+        f"σ* (blue) is under the limit (red) in {share:.1%} of all steps; where it is not "
+        "(circles), a label is asked for.",
         figures.sigma_and_limit(
             table.time_fs / 1000.0,
             _kcal(table.energy_std),
             _kcal(table.limit),
-            run.data.labels.time_fs / 1000.0,
+            run.data.labels.time_fs[asked] / 1000.0,
+            _kcal(run.data.labels.energy_std[asked]),
             to_kcal_per_mol(run.floor),
         ),
     )

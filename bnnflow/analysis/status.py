@@ -65,6 +65,7 @@ def status_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
                     f"{figures['steps']:,} steps"),
         ("labels", f"{figures['labels']} ({figures['label_requests']} requested)"),
         ("above K at interventions", share_text(figures["above_threshold"])),
+        ("RMSE at interventions", _kcal_text(figures["above_threshold"]["rmse_kcal_per_mol"])),
         ("threshold K", f"{figures['threshold_kcal_per_mol']:.3g} kcal/mol"),
         ("σ* now / limit", _ratio_text(figures)),
         ("calibration", f"errors {_number(calibration['widening'])} × σ* expected, "
@@ -132,6 +133,10 @@ def _ensemble_text(figures: dict[str, Any]) -> str:
 def _failure_text(figures: dict[str, Any]) -> str:
     last = figures["last_failure"]
     return "none" if last is None else f"{figures['failures']}; last: {last}"
+
+
+def _kcal_text(value: float | None) -> str:
+    return "none yet" if value is None else f"{value:.3g} kcal/mol"
 
 
 def _number(value: float | None) -> str:

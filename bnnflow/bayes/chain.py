@@ -49,15 +49,18 @@ def run_chains(
 ) -> ChainReport:
     """Sample one position per chain.
 
-    start: (k, P); n_data: N; batch: b; step_sizes, temperatures: (n_steps,); freeze_mass_at: first
-    step that leaves the mass as it is. Raises NonFiniteError when a chain leaves the finite numbers.
+    start: (k, P); n_data: N; batch: b; step_sizes, temperatures: (n_steps,); freeze_mass_at:
+    first step that leaves the mass as it is. Raises NonFiniteError when a chain leaves the finite
+    numbers.
     """
     state = sghmc.init(start)
     draws = MinibatchSampler(n_data=n_data, batch=batch, generators=batch_generators)
     noise = torch.empty_like(start)
     kinetic: list[Tensor] = []
     mass = torch.ones_like(start)
-    for step, (step_size, temperature) in enumerate(zip(step_sizes.tolist(), temperatures.tolist(), strict=True)):
+    for step, (step_size, temperature) in enumerate(
+        zip(step_sizes.tolist(), temperatures.tolist(), strict=True)
+    ):
         slope = gradient(state.position, draws.draw())
         if step < freeze_mass_at:
             sghmc.update_mass(state, slope, decay=decay)
@@ -87,7 +90,9 @@ def _draw(noise: Tensor, generators: Sequence[torch.Generator]) -> None:
         row.copy_(torch.randn(row.shape, generator=generator, dtype=row.dtype))
 
 
-def _kinetic(state: sghmc.State, mass: Tensor, step_size: float, friction: float, n_data: int) -> Tensor:
+def _kinetic(
+    state: sghmc.State, mass: Tensor, step_size: float, friction: float, n_data: int
+) -> Tensor:
     return sghmc.kinetic_temperature(
         state, inverse_mass=mass, step_size=step_size, friction=friction, n_data=n_data
     )

@@ -10,13 +10,14 @@ taken whole, with weight one: the same expectation, no variance, and fewer gradi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
-class Minibatch(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Minibatch:
     """index: (k, b) frames of each chain; weight: (k, b), so that sum w f estimates sum f."""
 
     index: Tensor

@@ -39,8 +39,8 @@ class State:
 
 def init(position: Tensor) -> State:
     """Chains at rest at `position` (k, P), with no mass estimate yet."""
-    zeros = [torch.zeros_like(position) for _ in range(3)]
-    return State(position.clone(), *zeros)
+    momentum, second_moment, maximum = (torch.zeros_like(position) for _ in range(3))
+    return State(position.clone(), momentum, second_moment, maximum)
 
 
 def update_mass(state: State, gradient: Tensor, *, decay: float) -> None:

@@ -101,11 +101,16 @@ def load_member(spec: PotentialSpec, ensemble: EnsembleRef, chain: int) -> Tenso
     """(P,) parameters of one member. Raises ModelError when its file is missing or does not fit."""
     path = member_path(ensemble.directory, chain)
     if not path.is_file():
-        raise ModelError(f"ensemble member {path} is missing: expected {ensemble.n_members} chain files there")
+        raise ModelError(
+            f"ensemble member {path} is missing: expected {ensemble.n_members} chain files there"
+        )
     arrays = load_file(str(path))
     full = load_potential(spec).prior_mean()
     if arrays["active"].shape != full.shape:
-        raise ModelError(f"{path} holds {len(arrays['active'])} parameters, expected {len(full)}: another model made it")
+        raise ModelError(
+            f"{path} holds {len(arrays['active'])} parameters, expected {len(full)}: "
+            "another model made it"
+        )
     full[arrays["active"]] = arrays["values"].to(full)
     return full
 

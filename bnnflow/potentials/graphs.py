@@ -62,7 +62,10 @@ def collate(
     n_edges = max(edges.shape[1] for edges, _ in graphs)
     ragged = len({(len(s), e.shape[1]) for s, (e, _) in zip(structures, graphs, strict=True)}) > 1
     n_atoms = max(len(structure) for structure in structures) + ragged
-    rows = [_pad(s, g, elements, n_atoms, max(n_edges, 1), cutoff) for s, g in zip(structures, graphs, strict=True)]
+    rows = [
+        _pad(s, g, elements, n_atoms, max(n_edges, 1), cutoff)
+        for s, g in zip(structures, graphs, strict=True)
+    ]
     columns = [torch.as_tensor(np.stack(column)) for column in zip(*rows, strict=True)]
     positions, species, mask, edges, shifts, volume = columns
     energy = [sum(atomic_energy(int(z)) for z in structure.numbers) for structure in structures]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -40,5 +42,6 @@ class ForceStdHead(torch.nn.Module):
         return values
 
     def _bound(self, name: str) -> float:
-        layer = self.layers[int(name.split(".")[1])]
-        return float(layer.in_features) ** -0.5
+        weight = self.get_parameter(f"layers.{name.split('.')[1]}.weight")
+        fan_in: int = weight.shape[1]
+        return 1.0 / math.sqrt(fan_in)

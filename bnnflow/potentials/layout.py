@@ -42,7 +42,7 @@ class ParameterLayout:
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """(..., P) to views (..., *shape) by name."""
-        parts = torch.split(flat, self.sizes, dim=-1)
+        parts = torch.split(flat, list(self.sizes), dim=-1)
         leading = flat.shape[:-1]
         return {
             name: part.reshape(*leading, *shape)

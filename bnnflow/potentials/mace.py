@@ -50,14 +50,15 @@ class _Blocks(torch.nn.Module):
         self, species: Tensor, edges: Tensor, lengths: Tensor, harmonics: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Energies (n_atoms,) and force stds (n_atoms,) of one member's graphs."""
-        model = self.model
-        numbers: Tensor = model.atomic_numbers  # type: ignore[assignment]
-        radial, cutoff = model.radial_embedding(lengths, species, edges, numbers)
+        model: Any = self.model
+        radial, cutoff = model.radial_embedding(lengths, species, edges, model.atomic_numbers)
         heads = torch.zeros(len(species), dtype=torch.long, device=species.device)
         features = model.node_embedding(species)
         energies = [self._pair_energy(lengths, species, edges)]
         layers = []
-        for index, (interaction, product) in enumerate(zip(model.interactions, model.products, strict=True)):
+        for index, (interaction, product) in enumerate(
+            zip(model.interactions, model.products, strict=True)
+        ):
             features, skip = interaction(
                 node_attrs=species,
                 node_feats=features,
@@ -76,9 +77,10 @@ class _Blocks(torch.nn.Module):
         return energy, self.head(_invariant(model, layers))
 
     def _pair_energy(self, lengths: Tensor, species: Tensor, edges: Tensor) -> Tensor:
-        if not hasattr(self.model, "pair_repulsion_fn"):
+        model: Any = self.model
+        if not hasattr(model, "pair_repulsion_fn"):
             return torch.zeros_like(species[:, 0])
-        pair: Tensor = self.model.pair_repulsion_fn(lengths, species, edges, self.model.atomic_numbers)
+        pair: Tensor = model.pair_repulsion_fn(lengths, species, edges, model.atomic_numbers)
         return pair
 
 
@@ -95,7 +97,10 @@ class MacePotential:
 
     def __init__(self, model: Any) -> None:
         if len(model.heads) != 1:
-            raise ModelError(f"the model has heads {list(model.heads)}, expected one: extract one head with mace-torch")
+            raise ModelError(
+                f"the model has heads {list(model.heads)}, expected one: extract one head with "
+                "mace-torch's mace_select_head"
+            )
         self.elements = tuple(int(number) for number in model.atomic_numbers)
         self.cutoff = float(model.r_max)
         self.dtype = next(model.parameters()).dtype
@@ -133,7 +138,12 @@ class MacePotential:
         return self.layout.flatten(masks)
 
     def evaluate(
-        self, parameters: Tensor, batch: GraphBatch, *, stress: bool = False, create_graph: bool = False
+        self,
+        parameters: Tensor,
+        batch: GraphBatch,
+        *,
+        stress: bool = False,
+        create_graph: bool = False,
     ) -> Output:
         """Energy, forces, stress and force stds of k members (METHOD 1).
 
@@ -167,7 +177,9 @@ class MacePotential:
         symmetric = 0.5 * (strain + strain.transpose(-1, -2))
         return vectors + vectors @ symmetric
 
-    def _forward(self, parameters: Tensor, vectors: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch
+    ) -> tuple[Tensor, Tensor]:
         """Energies and force stds (k, B n) of the flattened graphs of each member."""
         own = batch.positions.ndim == 4
         n_atoms = batch.positions.shape[-2]

@@ -20,7 +20,9 @@ def element_mask(name: str, value: Tensor, model: Any, present: list[bool]) -> T
     """
     flags = torch.tensor(present)
     if "node_embedding" in name:
-        return flags[:, None].expand(len(present), value.numel() // len(present)).reshape(value.shape)
+        return (
+            flags[:, None].expand(len(present), value.numel() // len(present)).reshape(value.shape)
+        )
     if "symmetric_contractions" in name and value.shape[0] == len(present):
         return flags[:, None, None].expand(value.shape).clone()
     if "skip_tp" in name:

@@ -48,7 +48,10 @@ def load_mace(path: Path) -> torch.nn.Module:
     with safe_open(str(path), framework="pt") as file:
         header = file.metadata() or {}
         if header.get("format") != _FORMAT:
-            raise ModelError(f"{path} is not a bnnflow MACE file: expected format {_FORMAT}; write it with save_mace")
+            raise ModelError(
+                f"{path} is not a bnnflow MACE file: expected format {_FORMAT}; "
+                "write it with save_mace"
+            )
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return _build(_config_from_json(json.loads(header["config"])), arrays)
 
@@ -58,7 +61,9 @@ def load_mace_pickle(path: Path) -> torch.nn.Module:
     try:
         model = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:
-        raise ModelError(f"{path} does not load as a mace-torch model ({error}): expected a .model file") from error
+        raise ModelError(
+            f"{path} does not load as a mace-torch model ({error}): expected a .model file"
+        ) from error
     built = _build(_config(model), _arrays(model))
     _check_couplings(model, built)
     return built
@@ -69,19 +74,22 @@ def _check_couplings(original: torch.nn.Module, built: torch.nn.Module) -> None:
     state = original.state_dict()
     for name, value in built.state_dict().items():
         if "U_matrix" in name and not torch.allclose(value, state[name].to(value), atol=1e-6):
-            raise ModelError(f"{name} differs from this mace-torch: expected a model of the same release series")
+            raise ModelError(
+                f"{name} differs from this mace-torch: expected a model of the same release series"
+            )
 
 
 def _build(config: dict[str, Any], arrays: dict[str, torch.Tensor]) -> torch.nn.Module:
     dtype = next(value.dtype for value in arrays.values() if value.is_floating_point())
     with _plain_modules(dtype):
-        model = modules.ScaleShiftMACE(**config)
+        model: torch.nn.Module = modules.ScaleShiftMACE(**config)
     expected = {name for name in model.state_dict() if not _rebuilt(name)}
     if expected != set(arrays):
         differing = sorted(expected ^ set(arrays))[:3]
         raise ModelError(f"the weights do not fit the model they name: {differing} differ")
     model.load_state_dict(arrays, strict=False)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _rebuilt(name: str) -> bool:
@@ -117,21 +125,29 @@ def _config(model: torch.nn.Module) -> dict[str, Any]:
     if "error" in config:
         raise ModelError(f"{type(model).__name__} cannot be used: expected a ScaleShiftMACE model")
     if config["embedding_specs"] is not None:
-        raise ModelError("models with charge or spin embeddings are not supported: use a plain ScaleShiftMACE")
+        raise ModelError(
+            "models with charge or spin embeddings are not supported: use a plain ScaleShiftMACE"
+        )
     return config | {"cueq_config": None, "atomic_numbers": config["atomic_numbers"].tolist()}
 
 
 def _config_to_json(config: dict[str, Any]) -> dict[str, Any]:
     named = {name: config[name].__name__ for name in _CLASSES}
-    irreps = {name: str(config[name]) if config[name] is not None else None for name in _IRREPS}
+    irreps = {name: str(config[name]) if config[name] else None for name in _IRREPS}
     gate = {"gate": config["gate"].__name__ if config["gate"] is not None else None}
-    plain = {name: _to_plain(value) for name, value in config.items() if name not in {*named, *irreps, "gate"}}
+    plain = {
+        name: _to_plain(value)
+        for name, value in config.items()
+        if name not in {*named, *irreps, "gate"}
+    }
     return plain | named | irreps | gate
 
 
 def _config_from_json(config: dict[str, Any]) -> dict[str, Any]:
     classes = {name: getattr(modules.blocks, config[name]) for name in _CLASSES}
-    irreps = {name: o3.Irreps(config[name]) if config[name] is not None else None for name in _IRREPS}
+    irreps = {
+        name: o3.Irreps(config[name]) if config[name] is not None else None for name in _IRREPS
+    }
     gate = {"gate": _GATES[config["gate"]] if config["gate"] is not None else None}
     energies = {"atomic_energies": np.array(config["atomic_energies"])}
     scale = {name: np.array(config[name]) for name in ("atomic_inter_scale", "atomic_inter_shift")}

@@ -38,7 +38,7 @@ _LOADERS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One line of `bnnflow model list`: name, where its file is or would be, whether it is there."""
+    """One line of `bnnflow model list`: name, where its file belongs, whether it is there."""
 
     name: str
     path: str
@@ -139,7 +139,9 @@ def _cached(family: str, name: str) -> Path:
     """Where mace-torch's loader of this family keeps a file of this name."""
     urls = _LOADERS[family][1]
     if name not in urls:
-        raise ModelError(f"unknown model {family}:{name}: expected {family}: with one of {', '.join(urls)}")
+        raise ModelError(
+            f"unknown model {family}:{name}: expected {family}: with one of {', '.join(urls)}"
+        )
     file = urls[name].rsplit("/", 1)[-1]
     if family == "mace_mp":
         file = "".join(letter for letter in file if letter.isalnum() or letter == "_")
@@ -156,5 +158,9 @@ def _download(family: str, name: str, path: Path) -> None:
 
 
 def _missing(model: str, path: Path) -> str:
-    hint = "; the download failed: fetch it on a machine with internet and put it there" if ":" in model else ""
+    hint = (
+        "; the download failed: fetch it on a machine with internet and put it there"
+        if ":" in model
+        else ""
+    )
     return f"the file of model {model} is missing: expected {path}{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,22 +174,34 @@ class Story:
         self.commit(Phase.LABEL, Failed(failure, "frame dropped"), self.spend("idle", 3.0))
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
-    """Callable (labels, stretch) -> run folder: that many labels, MD of `stretch` steps after each."""
+def tell(folder: Path, labels: int, stretch: int) -> Path:
+    """A closed run with this many labels, and MD of `stretch` steps after each."""
+    story = Story(folder)
+    for number in range(labels):
+        error = 1.05 * K if number == 2 else 0.1 * K * float(story.rng.normal())
+        story.label(error, 1.05 * story.limit())
+        story.update()
+        if stretch:
+            story.drive(stretch)
+    if labels > 3:
+        story.fail()
+    story.store.close()
+    return folder
 
-    def make(labels: int = 5, stretch: int = 60, *, folder: Path = tmp_path / "run") -> Path:
-        story = Story(folder)
-        for number in range(labels):
-            sigma = 1.05 * story.limit()
-            error = 1.05 * K if number == 2 else 0.1 * K * float(story.rng.normal())
-            story.label(error, sigma)
-            story.update()
-            if stretch:
-                story.drive(stretch)
-        if labels > 3:
-            story.fail()
-        story.store.close()
-        return folder
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 5 labels and 300 steps, told once for all tests."""
+    return tell(tmp_path_factory.mktemp("told") / "run", 5, 60)
+
+
+@pytest.fixture
+def make_run(told: Path, tmp_path: Path) -> MakeRun:
+    """Callable (labels, stretch) -> folder of a run that the test may change."""
+
+    def make(labels: int = 5, stretch: int = 60) -> Path:
+        if (labels, stretch) == (5, 60):
+            return Path(shutil.copytree(told, tmp_path / "run"))
+        return tell(tmp_path / "run", labels, stretch)
 
     return make

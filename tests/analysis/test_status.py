@@ -13,12 +13,15 @@ from bnnflow.errors import RunFolderError
 
 
 def test_status_of_a_known_run(make_run) -> None:
-    found = status(make_run(labels=5, stretch=60))
+    folder = make_run()
+    found = status(folder)
     assert (found["labels"], found["steps"], found["ensemble_version"]) == (5, 300, 5)
     assert found["md_time_ps"] == pytest.approx(0.15)
     assert found["threshold_kcal_per_mol"] == pytest.approx(1.0)
     above = found["above_threshold"]
     assert (above["count"], above["total"]) == (1, 4)  # the first frame never counts
+    errors = runs.load(folder).data.labels.error[1:] / 0.0433641
+    assert above["rmse_kcal_per_mol"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
     assert above["low"] == pytest.approx(0.0063, abs=1e-4)
     assert found["seconds"] == pytest.approx(
         {"md": 3.0, "label": 40.5, "update": 150.0, "idle": 4.0}
@@ -28,11 +31,11 @@ def test_status_of_a_known_run(make_run) -> None:
 
 
 def test_calibration_in_status_is_the_state(make_run) -> None:
-    folder = make_run(labels=4)
+    folder = make_run()
     found, state = status(folder)["calibration"], runs.load(folder).data.state.calibration
-    assert found["mean_square"] == pytest.approx(state.sum_squares / 3)
-    assert found["degrees_of_freedom"] == 2 * 1.5 + 3
-    assert found["widening"] ** 2 == pytest.approx((10 + state.sum_squares / 2) / (1.5 + 1.5))
+    assert found["mean_square"] == pytest.approx(state.sum_squares / 4)
+    assert found["degrees_of_freedom"] == 2 * 1.5 + 4
+    assert found["widening"] ** 2 == pytest.approx((10 + state.sum_squares / 2) / (1.5 + 2.0))
 
 
 @pytest.mark.parametrize(("labels", "stretch"), [(0, 0), (1, 0), (1, 5), (5, 60)])
@@ -51,15 +54,15 @@ def test_lock_in_is_said_with_its_remedy(make_run) -> None:
 
 
 def test_interventions_leave_out_the_first_frame(make_run) -> None:
-    run = runs.load(make_run(labels=3))
-    assert run.interventions.tolist() == [False, True, True]
+    run = runs.load(make_run())
+    assert run.interventions.tolist() == [False, True, True, True, True]
     assert np.isnan(run.data.labels.error[0])
 
 
 def test_ensemble_is_found_after_the_folder_was_moved(make_run, tmp_path) -> None:
-    moved = make_run(labels=1).rename(tmp_path / "elsewhere")
+    moved = make_run().rename(tmp_path / "elsewhere")
     found = runs.load(moved).ensemble
-    assert found is not None and found.directory == str(moved / "ensemble" / "v0001")
+    assert found is not None and found.directory == str(moved / "ensemble" / "v0005")
 
 
 def test_no_run_is_a_user_error(tmp_path) -> None:

@@ -48,7 +48,9 @@ def sample_gaussian(
 
 
 def test_mean_and_covariance_of_a_correlated_gaussian() -> None:
-    covariance = torch.tensor([[1.0, 0.6, 0.0], [0.6, 2.0, -0.3], [0.0, -0.3, 0.5]], dtype=torch.float64)
+    covariance = torch.tensor(
+        [[1.0, 0.6, 0.0], [0.6, 2.0, -0.3], [0.0, -0.3, 0.5]], dtype=torch.float64
+    )
     mean = torch.tensor([1.0, -0.5, 0.3], dtype=torch.float64)
     n_copies = 4000
     report = sample_gaussian(
@@ -63,7 +65,9 @@ def test_mean_and_covariance_of_a_correlated_gaussian() -> None:
 
 def test_kinetic_temperature_of_a_stationary_chain() -> None:
     identity = torch.eye(5, dtype=torch.float64)
-    report = sample_gaussian(identity, torch.zeros(5, dtype=torch.float64), n_copies=400, n_steps=1200, n_data=4)
+    report = sample_gaussian(
+        identity, torch.zeros(5, dtype=torch.float64), n_copies=400, n_steps=1200, n_data=4
+    )
     expected = 1.0 / (1.0 - FRICTION / 2.0)
     assert report.kinetic_temperature.mean().item() == pytest.approx(expected, rel=0.02)
 

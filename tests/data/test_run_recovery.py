@@ -11,12 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import run_building as building
 
 from bnnflow.data import create_run, is_run, open_run, read_run
-from bnnflow.data.runfile import view_in_memory
+from bnnflow.data.headline import decode, read_headline, write_headline
+from bnnflow.data.runfile import snapshot, view_in_memory
 from bnnflow.data.segments import read_segment
 from bnnflow.data.view import last_commit, replay
 from bnnflow.errors import RunFolderError
@@ -145,7 +147,27 @@ def test_damaged_run_file_is_seen_through_and_rebuilt(run: Path, damage: object)
     assert building.same(read_run(run), intact)
     whole(run, 2)
     assert building.same(read_run(run), intact)
-    assert b'"clean"' in (run / "run.h5").read_bytes()[:100]
+    with h5py.File(run / "run.h5") as file:
+        assert np.array_equal(file["trajectory/positions"][:], intact.trajectory.positions)
+
+
+def test_snapshot_is_not_taken_of_a_file_under_change(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_bytes
+    line = read_headline(run / "run.h5")
+
+    def overtaken(path: Path) -> bytes:
+        data = read(path)
+        write_headline(path, {**line, "commit": 3})
+        return data
+
+    assert snapshot(run) == read(run / "run.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", overtaken)
+        assert decode(snapshot(run) or b"")["commit"] == 3
+    write_headline(run / "run.h5", {**line, "state": "replaying"})
+    assert snapshot(run) is None
 
 
 def test_run_file_behind_is_caught_up(run: Path, tmp_path: Path) -> None:

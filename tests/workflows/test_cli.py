@@ -196,9 +196,14 @@ def test_ctrl_c_ends_with_130(call, stand_in, monkeypatch):
     assert "interrupted" in one_line(call("report", "x"), code=130)
 
 
-def test_run_checks_then_calls_the_session_and_prints_one_json_object(call, stand_in):
+def test_run_calls_the_session_and_prints_one_json_object(call, stand_in):
     calls = []
-    stand_in("workflows.session", fine_tune=lambda configs, **how: calls.append((configs, how)))
+
+    def fine_tune(configs, **how):
+        print("progress")
+        calls.append((configs, how))
+
+    stand_in("workflows.session", fine_tune=fine_tune)
     stand_in("bnnflow.analysis.report", write_report=lambda folder: folder / "report.html")
     stand_in(
         "bnnflow.analysis.status",
@@ -206,7 +211,7 @@ def test_run_checks_then_calls_the_session_and_prints_one_json_object(call, stan
         status_table=lambda figures: f"labels {figures['labels']}",
     )
     ended = call("run", "ethanol", "run.seed=7", *TBLITE, "--inline", "--json")
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.err) == (0, "progress\n")
     assert json.loads(ended.out) == {
         "runs": [{"labels": 3, "limit": None}],
         "reports": ["runs/ethanol/report.html"],
@@ -216,7 +221,7 @@ def test_run_checks_then_calls_the_session_and_prints_one_json_object(call, stan
     assert configs == [load_config(find_config("ethanol"), ["run.seed=7", *TBLITE])]
     assert how == {"folders": [Path("runs/ethanol")], "inline": True, "site": None}
     table = call("run", "ethanol", *TBLITE, "run.folder=here", "--site", "cluster")
-    assert table.out == "labels 3\nreport: here/report.html\n"
+    assert table.out == "progress\nlabels 3\nreport: here/report.html\n"
     assert calls[1][1] == {"folders": [Path("here")], "inline": False, "site": "cluster"}
 
 

@@ -1,0 +1,67 @@
+"""A lost worker, manager or interchange ends its tasks with an error, and never hangs the run."""
+
+import operator
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bnnflow.errors import FaultError
+from executors.base import Pool
+from executors.pools import ParslExecutor
+from executors.probe import probe
+from executors.site import parse_site
+
+BOUND_S = 30
+ONE = {"workers_per_node": 1, "threads_per_worker": 1}
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory):
+    """Pools of one worker each that count a counterpart as lost after two seconds."""
+    values = {"heartbeat_period_s": 1, "heartbeat_threshold_s": 2}
+    site = parse_site({"name": "x", "pools": {"gpu": ONE, "dft": ONE, "md": ONE}, **values})
+    with ParslExecutor(site, tmp_path_factory.mktemp("impatient")) as executor:
+        yield executor
+
+
+def parent(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_killed_worker_fails_its_task_and_is_replaced(impatient):
+    before = impatient.submit(Pool.GPU, probe, ()).result(BOUND_S).process
+    with pytest.raises(FaultError, match=r"a worker of pool gpu .* died"):
+        impatient.submit(Pool.GPU, signal.raise_signal, signal.SIGKILL).result(BOUND_S)
+    assert impatient.submit(Pool.GPU, probe, ()).result(BOUND_S).process != before
+
+
+def test_a_killed_manager_fails_its_task_and_is_replaced(impatient):
+    worker = impatient.submit(Pool.MD, probe, ()).result(BOUND_S).process
+    kill_manager = partial(os.kill, parent(worker))
+    with pytest.raises(FaultError, match="pool md lost its workers"):
+        impatient.submit(Pool.MD, kill_manager, signal.SIGKILL).result(BOUND_S)
+    assert impatient.submit(Pool.MD, operator.neg, 1).result(BOUND_S) == -1
+    assert not Path(f"/proc/{worker}/cmdline").is_file() or not _running(worker)
+
+
+def _running(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def test_a_killed_interchange_fails_its_tasks(impatient, monkeypatch):
+    kernel = impatient._apps[Pool.DFT].data_flow_kernel
+    assert impatient.submit(Pool.DFT, operator.neg, 1).result(BOUND_S) == -1
+    waiting = impatient.submit(Pool.DFT, partial(os.read, 0), 1)
+    kernel.executors["dft"].interchange_proc.kill()
+    with pytest.raises(FaultError, match="lost its interchange"):
+        impatient.submit(Pool.DFT, operator.neg, 1).result(BOUND_S)
+    with pytest.raises(FaultError):
+        waiting.result(BOUND_S)
+    assert impatient.submit(Pool.GPU, operator.neg, 1).result(BOUND_S) == -1

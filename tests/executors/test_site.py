@@ -1,0 +1,140 @@
+"""Site configs: found by name or path, sized to the machine, refused in one line."""
+
+import pytest
+
+from bnnflow.errors import ConfigError
+from executors import pool_config
+from executors.pool_config import GpuPool
+from executors.site import list_sites, load_site, parse_site
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend to be a machine with so many cores and these accelerators."""
+
+    def become(cores, accelerators=()):
+        monkeypatch.setattr(pool_config, "usable_cores", lambda: cores)
+        monkeypatch.setattr(pool_config, "usable_accelerators", lambda: tuple(accelerators))
+
+    return become
+
+
+def sizes(site):
+    return {
+        name: (pool.workers_per_node, pool.threads_per_worker, pool.accelerators)
+        for name, pool in site.pools
+    }
+
+
+def test_local_on_two_cores(machine):
+    machine(2)
+    site = load_site("local")
+    assert sizes(site) == {"gpu": (2, 1, ()), "dft": (2, 1, ()), "md": (1, 1, ())}
+    assert site.pools.gpu.chains(8) == 4
+    assert (site.address, site.encrypted) == ("127.0.0.1", True)
+    assert (site.heartbeat_period_s, site.heartbeat_threshold_s) == (5, 20)
+
+
+def test_local_on_one_core(machine):
+    machine(1)
+    site = load_site("local")
+    assert sizes(site) == {"gpu": (1, 1, ()), "dft": (1, 1, ()), "md": (1, 1, ())}
+    assert site.pools.gpu.chains(8) == 8
+
+
+def test_local_with_two_accelerators(machine):
+    machine(16, "01")
+    found = sizes(load_site("local"))
+    assert found == {"gpu": (2, 8, ("0", "1")), "dft": (8, 2, ()), "md": (2, 1, ("0", "1"))}
+
+
+def test_an_empty_site_has_sizes(machine):
+    machine(4)
+    found = sizes(parse_site({"name": "bare"}))
+    assert found == {"gpu": (4, 1, ()), "dft": (4, 1, ()), "md": (1, 1, ())}
+
+
+@pytest.mark.parametrize(
+    ("setting", "n_chains", "expected"), [("auto", 8, 3), ("auto", 2, 1), (2, 8, 2), (9, 8, 8)]
+)
+def test_chains_per_task(setting, n_chains, expected):
+    pool = GpuPool.model_validate({"workers_per_node": 3, "chains_per_task": setting})
+    assert pool.chains(n_chains) == expected
+
+
+@pytest.mark.parametrize(
+    ("workers", "given", "seen"),
+    [
+        (2, ["2", "3"], ("2", "3")),
+        (1, [2, 3], ("2",)),
+        (4, [0, 1], ("0", "1", "2", "3")),  # Parsl gives worker i device i // (workers / devices)
+        (3, [], ()),
+    ],
+)
+def test_accelerators_are_shared_out(workers, given, seen):
+    pool = GpuPool.model_validate({"workers_per_node": workers, "accelerators": given})
+    assert pool.worker_accelerators == seen
+
+
+@pytest.mark.parametrize(("workers", "given"), [(3, [0, 1]), (4, [2, 3])])
+def test_accelerators_that_cannot_be_shared(workers, given):
+    pools = {"gpu": {"workers_per_node": workers, "accelerators": given}}
+    with pytest.raises(ConfigError, match=r"pools.gpu cannot share accelerators"):
+        parse_site({"name": "x", "pools": pools})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pools": {"gpu": {"worker_per_node": 2}}}, "did you mean pools.gpu.workers_per_node"),
+        ({"heartbeat_period": 2}, "did you mean heartbeat_period_s"),
+        ({"pools": {"cpu": {}}}, "pools.cpu is not a known key: did you mean pools.gpu"),
+        ({"pools": {"dft": {"workers_per_node": 0}}}, "pools.dft.workers_per_node is 0"),
+        ({"pools": {"dft": {"workers_per_node": "two"}}}, "workers_per_node is 'two'"),
+        ({"pools": {"dft": {"provider": {"kind": "slurm"}}}}, "kind is 'slurm', expected 'local'"),
+        ({"pools": {"gpu": {"chains_per_task": 0}}}, "a whole number above 0, or auto"),
+        ({"pools": {"dft": {"chains_per_task": 1}}}, "pools.dft.chains_per_task is not a known"),
+        ({"heartbeat_threshold_s": 6}, "at least twice"),
+    ],
+)
+def test_a_wrong_site_is_one_line(values, message):
+    with pytest.raises(ConfigError) as caught:
+        parse_site({"name": "x", **values}, source="x.yaml")
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith("x.yaml: ")
+    assert "\n" not in text
+
+
+def test_sites_are_found_by_path_and_in_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    own = tmp_path / "bnnflow" / "sites" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("description: from the user's folder\n")
+    (tmp_path / "there.yml").write_text("name: elsewhere\npools: {md: {workers_per_node: 3}}\n")
+    assert load_site("mine").description == "from the user's folder"
+    assert load_site(tmp_path / "there.yml").name == "elsewhere"
+    assert load_site(tmp_path / "there.yml").pools.md.workers_per_node == 3
+    assert list_sites() == ["local", "mine"]
+
+
+def test_a_shipped_name_comes_before_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "local").write_text("name: another\n")
+    assert load_site("local").name == "local"
+    assert load_site("./local").name == "another"
+
+
+def test_an_unknown_site_names_the_nearest():
+    with pytest.raises(ConfigError, match="no site 'locl'.*did you mean local"):
+        load_site("locl")
+    with pytest.raises(ConfigError, match="known sites: .*local"):
+        load_site("jupiter")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [\n"])
+def test_a_file_that_is_no_site(tmp_path, text):
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"site\.yaml"):
+        load_site(path)

@@ -1,0 +1,30 @@
+"""Fine-tune the shipped model on ethanol at 300 K against B3LYP, on the fly: `make ethanol`.
+
+Run again after an interruption, it goes on from the last commit.
+"""
+
+from pathlib import Path
+
+from bnnflow.analysis.report import write_report
+from bnnflow.config import parse_config
+from bnnflow.data import is_run
+from workflows.session import fine_tune, resume
+
+FOLDER = Path("runs/ethanol")
+
+CONFIG = parse_config(
+    {
+        "material": {"structure": "ethanol"},
+        "potential": {"model": "chno-small"},
+        "threshold": {"energy_kcal_per_mol": 1.0},
+        "dynamics": {"kind": "langevin", "temperature_K": 300, "timestep_fs": 0.5,
+                     "friction_per_fs": 0.01, "length_ps": 1.0},
+        "sampler": {"schedule": "published", "chains": 8, "steps": 1000},
+        "reference": {"engine": "pyscf", "options": {"method": "B3LYP", "basis": "def2-SVP"}},
+        "run": {"seed": 1},
+    }
+)  # fmt: skip
+
+if __name__ == "__main__":
+    runs = resume([FOLDER]) if is_run(FOLDER) else fine_tune([CONFIG], folders=[FOLDER])
+    print(f"{runs[0].time_ps:g} ps with {runs[0].labels} labels: {write_report(runs[0].folder)}")

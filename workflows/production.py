@@ -1,0 +1,118 @@
+"""Production MD with a frozen ensemble: no labels, no updates, uncertainties recorded.
+
+    python -m workflows.production runs/ethanol --length-ps 10 --out runs/ethanol/production
+
+Stretches of MD are kept as `NNNNNN.h5`, each a `records.Segment`; run again, it goes on after the
+last one. The ensemble is the fine-tuned run's newest version.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from bnnflow import tasks
+from bnnflow.codec import load_record, save_record
+from bnnflow.config import RunConfig, config_from_yaml
+from bnnflow.data import RunData, read_run
+from bnnflow.errors import TaskError
+from bnnflow.md import start
+from bnnflow.records import Checkpoint, EnsembleRef, Failure, PropagateRequest, Segment
+from executors.base import Executor, Pool
+from workflows.session import derived_seed, newest_ensemble, open_executor
+
+
+def produce(
+    folder: Path,
+    *,
+    out: Path,
+    length_ps: float,
+    temperature_kelvin: float | None = None,
+    seed: int = 0,
+    inline: bool = False,
+    site: str | None = None,
+) -> list[Path]:
+    """Run MD with the final ensemble of a run and return the files of its stretches.
+
+    folder: a fine-tuned run; out: folder of the stretches; temperature_kelvin: of the thermostat
+    (default: the run's schedule); seed: which velocities and noise. Raises RunFolderError when the
+    run has no ensemble yet, TaskError when MD fails.
+    """
+    run = read_run(folder)
+    config = config_from_yaml(run.config_text)
+    ensemble = newest_ensemble(run, folder)
+    out.mkdir(parents=True, exist_ok=True)
+    with open_executor(site or config.run.site, inline=inline, folder=out) as executor:
+        return _stretches(
+            _request(run, config, ensemble, temperature_kelvin, seed),
+            executor,
+            out=out,
+            n_steps=round(1000.0 * length_ps / config.dynamics.timestep_fs),
+        )
+
+
+def _stretches(
+    request: PropagateRequest, executor: Executor, *, out: Path, n_steps: int
+) -> list[Path]:
+    done = sorted(out.glob("[0-9]*.h5"))
+    checkpoint = load_record(done[-1], Segment).checkpoint if done else request.checkpoint
+    while checkpoint.step < n_steps:
+        size = min(request.n_steps, n_steps - checkpoint.step)
+        segment = executor.submit(
+            Pool.MD, tasks.propagate, replace(request, checkpoint=checkpoint, n_steps=size)
+        ).result()
+        if isinstance(segment, Failure):
+            raise TaskError(f"production MD failed after step {checkpoint.step}: {segment.message}")
+        done.append(out / f"{segment.checkpoint.step:06d}.h5")
+        save_record(done[-1], segment)
+        checkpoint = segment.checkpoint
+    return done
+
+
+def _request(
+    run: RunData,
+    config: RunConfig,
+    ensemble: EnsembleRef,
+    temperature_kelvin: float | None,
+    seed: int,
+) -> PropagateRequest:
+    structure = run.state.checkpoint.structure
+    dynamics = config.dynamics.record()
+    if temperature_kelvin is not None:
+        dynamics = replace(dynamics, temperature_schedule=((0.0, temperature_kelvin),))
+    first: Checkpoint = start(
+        structure, dynamics=dynamics, seed=derived_seed(config.run.seed, "production", str(seed))
+    )
+    return PropagateRequest(
+        potential=config.potential.record(),
+        ensemble=ensemble,
+        energy_std_floor=config.threshold.energy_std_eV(len(structure)),
+        checkpoint=first,
+        dynamics=dynamics,
+        n_steps=config.dynamics.checkpoint_every_steps,
+        limit=float("inf"),
+    )
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description="Production MD with a frozen ensemble.")
+    parser.add_argument("folder", type=Path, help="fine-tuned run")
+    parser.add_argument("--out", type=Path, help="default: FOLDER/production")
+    parser.add_argument("--length-ps", type=float, default=10.0)
+    parser.add_argument("--temperature-kelvin", type=float)
+    parser.add_argument("--seed", type=int, default=0, help="which velocities and noise")
+    options = parser.parse_args()
+    files = produce(
+        options.folder,
+        out=options.out or options.folder / "production",
+        length_ps=options.length_ps,
+        temperature_kelvin=options.temperature_kelvin,
+        seed=options.seed,
+    )
+    print(f"{len(files)} stretches up to {files[-1]}")
+
+
+if __name__ == "__main__":
+    main()
