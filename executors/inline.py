@@ -31,7 +31,10 @@ class InlineExecutor:
         return None
 
     def submit(
-        self, pool: Pool, task: Callable[[Request], Result], request: Request
+        self,
+        pool: Pool,  # noqa: ARG002 - every pool is this process
+        task: Callable[[Request], Result],
+        request: Request,
     ) -> Future[Result]:
         """Run `task(request)` now; the future is done. Ctrl-C is raised, not stored."""
         future: Future[Result] = Future()

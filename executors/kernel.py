@@ -13,6 +13,7 @@ from parsl.config import Config
 from parsl.dataflow.dflow import DataFlowKernel
 
 from bnnflow.errors import FaultError
+from executors.signals import stop_signals_held
 
 STOP_S = 10.0
 """Longest time that Parsl's own shut-down gets before its processes are ended for it."""
@@ -22,7 +23,7 @@ _log = logging.getLogger("parsl.bnnflow")
 
 @contextmanager
 def running_kernel(config: Config) -> Iterator[DataFlowKernel]:
-    """A kernel of its own, not Parsl's global one; stopped, without waiting for tasks, at the end."""
+    """A kernel of its own, not Parsl's global one; stopped at the end without waiting for tasks."""
     stopping = threading.Event()
     kernel = None
     try:
@@ -32,10 +33,16 @@ def running_kernel(config: Config) -> Iterator[DataFlowKernel]:
         yield kernel
     finally:
         stopping.set()
-        if kernel is not None:
-            _start_thread(_clean_up, kernel).join(STOP_S)
-        for executor in config.executors:
-            _end(executor)
+        with stop_signals_held():
+            _stop(config, kernel)
+
+
+def _stop(config: Config, kernel: DataFlowKernel | None) -> None:
+    """End everything; kernel: None when it was interrupted, or failed, while it started."""
+    if kernel is not None:
+        _start_thread(_clean_up, kernel).join(STOP_S)
+    for executor in config.executors:
+        _end(executor)
 
 
 def _clean_up(kernel: DataFlowKernel) -> None:

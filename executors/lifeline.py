@@ -10,8 +10,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import shutil
 import tempfile
 from pathlib import Path
+
+from bnnflow.errors import ConfigError
+
+PROGRAMS = ("bash", "setsid", "setpriv", "flock")
+"""What binds processes to this one; all of them are part of every Debian."""
 
 # The shell must outlive the SIGTERM that it sends to its own group, but not one sent by others.
 # The last lines: when a block ends by itself (its manager was killed), so do its other processes,
@@ -28,6 +34,16 @@ group=$(cut -d ' ' -f 5 /proc/self/stat)
 trap 'trap - EXIT; exit 143' TERM
 trap '(sleep 1; kill -TERM -- "-$group") </dev/null >/dev/null 2>&1 &' EXIT
 """
+
+
+def check_programs() -> None:
+    """Raise ConfigError when a program of PROGRAMS is missing."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        raise ConfigError(
+            f"program {', '.join(missing)} was not found, expected on PATH: install util-linux and "
+            "bash, or work without pools (--inline)"
+        )
 
 
 class Lifeline:

@@ -58,7 +58,9 @@ def _translated(error: BaseException, pool: Pool) -> BaseException:
             "the task can be run again"
         )
     if isinstance(error, ManagerLost):
-        return FaultError(f"pool {pool} lost its workers on {error.hostname}: the task can be run again")
+        return FaultError(
+            f"pool {pool} lost its workers on {error.hostname}: the task can be run again"
+        )
     if isinstance(error, ParslError) and not isinstance(error, BnnflowError):
         return FaultError(f"pool {pool} could not run the task: {' '.join(str(error).split())}")
     return error

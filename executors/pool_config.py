@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
 from bnnflow.config.base import Section
 from executors.machine import usable_accelerators, usable_cores
-
-MOST_AUTO_WORKERS = 8
-"""Workers that `auto` gives a pool at most: one per chain of the default ensemble."""
-
-AutoWorkers = Callable[[int, int], int]
-"""Workers for (cores, accelerators)."""
 
 
 def _count(value: Any) -> int | Literal["auto"]:
@@ -35,9 +29,8 @@ class LocalProvider(Section):
 class PoolConfig(Section):
     """One pool. `auto` in the first three keys stands for what this machine offers."""
 
-    auto_workers: ClassVar[AutoWorkers] = staticmethod(
-        lambda cores, accelerators: accelerators or min(cores, MOST_AUTO_WORKERS)
-    )
+    most_auto_workers: ClassVar[int] = 8
+    """Workers that `auto` gives at most, without accelerators: one per chain of the ensemble."""
 
     workers_per_node: int = Field(gt=0, description="worker processes, or auto")
     threads_per_worker: int = Field(gt=0, description="cores of each worker, or auto")
@@ -57,7 +50,7 @@ class PoolConfig(Section):
         cores = usable_cores()
         workers = values.get("workers_per_node", "auto")
         if workers == "auto":
-            workers = max(1, cls.auto_workers(cores, len(accelerators)))
+            workers = len(accelerators) or min(cores, cls.most_auto_workers)
         threads = values.get("threads_per_worker", 1)
         if threads == "auto":
             threads = max(1, cores // workers) if isinstance(workers, int) and workers > 0 else 1
@@ -102,7 +95,7 @@ class GpuPool(PoolConfig):
 class MdPool(PoolConfig):
     """The pool that propagates walkers: one by one unless there are several accelerators."""
 
-    auto_workers: ClassVar[AutoWorkers] = staticmethod(lambda cores, accelerators: accelerators)
+    most_auto_workers: ClassVar[int] = 1
 
 
 def _accelerators(value: Any) -> Any:

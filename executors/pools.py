@@ -13,7 +13,7 @@ from bnnflow.errors import FaultError
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
 from executors.kernel import running_kernel
-from executors.lifeline import Lifeline
+from executors.lifeline import Lifeline, check_programs
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
 from executors.provenance import check_one_place
@@ -27,7 +27,8 @@ class ParslExecutor:
 
     site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
     temporary folder). Open it in a thread that lives as long as the pools, and close it there.
-    SIGINT and SIGTERM wait while it opens and closes.
+    SIGINT and SIGTERM wait while it closes. Raises ConfigError when this machine lacks a program
+    that is needed, or bnnflow's packages come from different places.
     """
 
     def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
@@ -39,9 +40,9 @@ class ParslExecutor:
 
     def __enter__(self) -> Self:
         check_one_place()
+        check_programs()
         with ExitStack() as stack:
-            with stop_signals_held():
-                self._apps = stack.enter_context(self._started())
+            self._apps = stack.enter_context(self._started())
             self._open = stack.pop_all()
         return self
 

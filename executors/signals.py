@@ -33,7 +33,7 @@ def stop_signals_held() -> Iterator[None]:
     """
     held: list[int] = []
 
-    def hold(number: int, frame: FrameType | None) -> None:
+    def hold(number: int, _frame: FrameType | None) -> None:
         held.append(number)
 
     with _handled(hold):
@@ -42,7 +42,7 @@ def stop_signals_held() -> Iterator[None]:
         _raise(held[0], None)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+def _raise(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 

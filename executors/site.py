@@ -53,7 +53,7 @@ class SiteConfig(Section):
 
 
 def load_site(name_or_path: str | Path) -> SiteConfig:
-    """The site shipped under this name, else the file at this path, else the user's own of this name.
+    """The site shipped under this name, else the file at this path, else the user's own.
 
     User's own: `$XDG_CONFIG_HOME/bnnflow/sites/NAME.yaml`. Raises ConfigError, in one line with
     the nearest known name or key, when there is none or a key or value is wrong.
@@ -82,9 +82,11 @@ def list_sites() -> list[str]:
 
 
 def _find(name_or_path: str | Path) -> Path:
-    shipped, *others = [folder / f"{name_or_path}.yaml" for folder in _folders()]
-    for path in (shipped, Path(name_or_path), *others):
-        if path.is_file():
+    shipped, own = _folders()
+    named = {path.stem: path for path in shipped.glob("*.yaml")}
+    places = (named.get(str(name_or_path)), Path(name_or_path), own / f"{name_or_path}.yaml")
+    for path in places:
+        if path is not None and path.is_file():
             return path
     near = difflib.get_close_matches(str(name_or_path), list_sites(), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known sites: {', '.join(list_sites())}"

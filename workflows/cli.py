@@ -169,8 +169,22 @@ def site_list(as_json: Json = False) -> None:
     """Name the site configs that can be used."""
     from executors.site import list_sites
 
-    sites = [str(site) for site in list_sites()]
+    sites = list_sites()
     _show({"sites": sites}, lambda: "\n".join(sites), as_json)
+
+
+@site_app.command("check")
+def site_check(
+    site: Annotated[str, typer.Argument(help="Name or path.")] = "local",
+    start: Annotated[bool, typer.Option("--run", help="Start the pools, ask each one.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a site config; with --run also that its pools start and answer."""
+    from executors.check import check_site, site_table
+
+    with stdout_for_figures(as_json):
+        figures = check_site(site, run=start)
+    _show(figures, lambda: site_table(figures), as_json)
 
 
 @model_app.command("list")

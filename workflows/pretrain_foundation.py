@@ -50,6 +50,7 @@ def convert(trained: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{NAME}.safetensors"
     save_mace(torch.load(trained, map_location="cpu", weights_only=False), path)
+    path.chmod(0o644)
     return path
 
 

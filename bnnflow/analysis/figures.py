@@ -31,7 +31,7 @@ def labels_over_time(times: FloatArray, end: float) -> Figure:
     axes.step(np.append(times, max(end, 0.0)), np.append(counts, len(times)), where="post", c=BLUE)
     axes.plot(times, counts, "o", ms=4, c=BLUE)
     axes.set(xlabel=TIME, ylabel="labels", ylim=(0, None), xlim=_span(end))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 
@@ -193,7 +193,7 @@ def validation_errors(
 def _count_along(numbers: Sequence[int] | IntArray, *many: Axes) -> None:
     """Whole numbers only along x, with room on both sides of a single one."""
     for axes in many:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(numbers):
             axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
 

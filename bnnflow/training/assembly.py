@@ -23,7 +23,7 @@ def join(host: Atoms, at: str, guest: Atoms, guest_at: str) -> Atoms:
     turned = [_turned(branch, angle, out) for angle in np.arange(N_TORSIONS) * 360 / N_TORSIONS]
     for candidate in turned:
         candidate.translate(anchor + bond * out)
-    return trunk + max(turned, key=lambda candidate: _crowding(trunk, candidate))
+    return trunk + min(turned, key=lambda candidate: _crowding(trunk, candidate))
 
 
 def side_by_side(host: Atoms, guest: Atoms) -> Atoms:
@@ -85,6 +85,6 @@ def _nearest(first: Atoms, second: Atoms) -> float:
 
 
 def _crowding(first: Atoms, second: Atoms) -> float:
-    """Return minus the sum of inverse sixth powers of the distances between two parts, Å^-6."""
+    """Return the sum of inverse sixth powers of the distances between two parts, Å^-6."""
     between = first.positions[:, None] - second.positions[None]
-    return -float((np.linalg.norm(between, axis=-1) ** -6).sum())
+    return float((np.linalg.norm(between, axis=-1) ** -6).sum())

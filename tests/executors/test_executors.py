@@ -4,13 +4,17 @@ import math
 import operator
 import threading
 import time
+from functools import partial
 
+import numpy as np
 import pytest
 
 from bnnflow.errors import FaultError, StructureError
 from bnnflow.records import Calibration, Structure
 from executors.base import Executor, Pool
 from executors.inline import InlineExecutor
+from executors.pools import ParslExecutor
+from executors.site import load_site
 
 
 @pytest.fixture(params=["inline", "parsl"])
@@ -41,20 +45,9 @@ def test_a_tasks_error_arrives_as_it_was(executor):
 
 
 def test_a_tasks_own_error_class_arrives(executor):
-    positions = [[0.0, 0.0, 0.0]]
-    build = operator.methodcaller("from_atoms", None)
-    with pytest.raises(AttributeError):
-        executor.submit(Pool.DFT, build, Structure).result(60)
-    with pytest.raises(StructureError, match="expected"):
-        executor.submit(Pool.DFT, _bad_structure, positions).result(60)
-
-
-def _bad_structure(positions):
-    import numpy as np
-
-    from bnnflow.records import Structure
-
-    return Structure(numbers=np.ones(2, dtype=np.int64), positions=np.array(positions))
+    build = partial(Structure, np.ones(2, dtype=np.int64))
+    with pytest.raises(StructureError, match=r"expected \(2, 3\)"):
+        executor.submit(Pool.DFT, build, np.zeros((1, 3))).result(60)
 
 
 def test_callbacks_run(executor):
@@ -88,21 +81,20 @@ def test_inline_lets_ctrl_c_through():
 
 
 def test_a_request_that_cannot_travel_is_a_fault(pools):
-    with pytest.raises((FaultError, TypeError)):
-        pools.submit(Pool.MD, operator.truth, threading.Lock()).result(60)
+    with pytest.raises(FaultError, match="pool md could not run the task"):
+        pools.submit(Pool.MD, operator.truth, (item for item in ())).result(60)
 
 
-def test_a_closed_executor_says_so(tmp_path):
-    from executors.pools import ParslExecutor
-    from executors.site import load_site
-
+def test_a_closed_executor_says_so():
     with pytest.raises(FaultError, match="not open"):
         ParslExecutor(load_site("local")).submit(Pool.MD, operator.neg, 1)
 
 
 def test_a_round_trip_takes_milliseconds(pools):
     pools.submit(Pool.MD, operator.neg, 1).result(60)
-    best = min(_seconds(lambda: pools.submit(Pool.MD, operator.neg, 1).result(60)) for _ in range(50))
+    best = min(
+        _seconds(lambda: pools.submit(Pool.MD, operator.neg, 1).result(60)) for _ in range(50)
+    )
     assert best < 0.05
 
 

@@ -126,9 +126,9 @@ def test_a_shipped_name_comes_before_a_path(tmp_path, monkeypatch):
 
 
 def test_an_unknown_site_names_the_nearest():
-    with pytest.raises(ConfigError, match="no site 'locl'.*did you mean local"):
+    with pytest.raises(ConfigError, match=r"no site 'locl'.*did you mean local"):
         load_site("locl")
-    with pytest.raises(ConfigError, match="known sites: .*local"):
+    with pytest.raises(ConfigError, match=r"known sites: .*local"):
         load_site("jupiter")
 
 

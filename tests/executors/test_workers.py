@@ -59,5 +59,3 @@ def test_sizes_reach_parsl(tmp_path):
         assert executor.max_workers_per_node == pool.workers_per_node
         assert (executor.heartbeat_period, executor.heartbeat_threshold) == (5, 20)
         assert (executor.address, executor.encrypted) == ("127.0.0.1", True)
-
-

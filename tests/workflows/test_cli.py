@@ -22,6 +22,7 @@ from workflows.configs import find_config, shipped_configs
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["run", "resume", "status", "report", "validate", "export", "label", "site", "model"]
+GROUPED = [["site", "list"], ["site", "check"], ["model", "list"], ["model", "info"]]
 TBLITE = ["reference.engine=tblite", "reference.options={}"]
 
 
@@ -102,7 +103,7 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    [*([name] for name in COMMANDS), ["site", "list"], ["model", "list"], ["model", "info"]],
+    [*([name] for name in COMMANDS), *GROUPED],
     ids=" ".join,
 )
 def test_every_command_has_help(call, command):
@@ -139,6 +140,7 @@ def test_no_command_prints_help(call):
         (["export", "nowhere", "out"], ["nowhere holds no run"]),
         (["label", "run.seed=1"], ["nothing to label"]),
         (["label", "ethnol"], ["did you mean ethanol?"]),
+        (["site", "check", "locl"], ["no site 'locl'", "did you mean local?"]),
         (["model", "info", "chno-smal"], ["unknown model"]),
     ],
     ids=lambda value: " ".join(value) if len(value) > 1 else None,
@@ -294,6 +296,13 @@ def test_model_list_and_info(call):
     listed = json.loads(call("model", "list", "--json").out)["models"]
     assert listed[0]["name"] == "chno-small"
     assert "chno-small" in call("model", "list").out
+
+
+def test_site_list_and_check(call):
+    assert "local" in json.loads(call("site", "list", "--json").out)["sites"]
+    pools = json.loads(call("site", "check", "--json").out)["site"]["pools"]
+    assert set(pools) == {"gpu", "dft", "md"}
+    assert "local" in call("site", "check", "local").out
 
 
 def test_version(call):
