@@ -26,6 +26,7 @@ _WATCH = """\
 group=$(cut -d ' ' -f 5 /proc/self/stat)
 (
     flock {lock} true
+    rm -f {lock}
     trap '' TERM
     kill -TERM -- "-$group"
     sleep 3

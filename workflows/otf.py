@@ -14,14 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-import numpy as np
+from typing import Any, TypeVar
 
 from bnnflow.errors import TaskError
+from bnnflow.md import with_new_noise
 from bnnflow.records import (
     Asked,
-    Checkpoint,
     Commit,
     Driven,
     Dynamics,
@@ -146,7 +144,7 @@ def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
     rewound = replace(
         state,
         phase=Phase.PROPAGATE,
-        checkpoint=_with_new_noise(state.checkpoint),
+        checkpoint=with_new_noise(state.checkpoint),
         n_requests=state.n_requests + 1,
         frame=None,
         prediction=None,
@@ -270,7 +268,7 @@ def _driven(state: LoopState, plan: Plan, segment: Segment, limit: float) -> Dri
         state.calibration, std=segment.energy_std, threshold=plan.threshold
     )
     version = _present(state.ensemble).version
-    return Driven(segment, limit, np.asarray(probability, dtype=np.float64), version)
+    return Driven(segment, limit, probability, version)
 
 
 def _asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
@@ -312,13 +310,6 @@ def _gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
         return request
     schedule = replace(request.schedule, step_size=request.schedule.step_size / 2)
     return replace(request, schedule=schedule)
-
-
-def _with_new_noise(checkpoint: Checkpoint) -> Checkpoint:
-    """The same state with its noise stream jumped ahead, far from any draw made before."""
-    stream = np.random.PCG64()
-    stream.state = cast(Any, dict(checkpoint.rng))
-    return replace(checkpoint, rng=stream.jumped().state)
 
 
 def _forcing(frame: Structure, prediction: Prediction) -> Forcing:

@@ -6,7 +6,15 @@
 
 from bnnflow.md.beginning import start
 from bnnflow.md.calculator import EnsembleCalculator, Predict
+from bnnflow.md.noise import with_new_noise
 from bnnflow.md.propagator import propagate
 from bnnflow.md.schedule import temperature_at
 
-__all__ = ["EnsembleCalculator", "Predict", "propagate", "start", "temperature_at"]
+__all__ = [
+    "EnsembleCalculator",
+    "Predict",
+    "propagate",
+    "start",
+    "temperature_at",
+    "with_new_noise",
+]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bnnflow.errors import RunFolderError
+from bnnflow.records import Checkpoint
 
 
 def generator_for(seed: int) -> np.random.Generator:
@@ -28,3 +30,9 @@ def generator_from(state: Mapping[str, Any]) -> np.random.Generator:
             f"the checkpoint holds no noise stream of PCG64 ({error}): start the walker anew"
         ) from error
     return np.random.Generator(bits)
+
+
+def with_new_noise(checkpoint: Checkpoint) -> Checkpoint:
+    """The same state with its noise stream jumped ahead, far from any draw made before."""
+    bits: Any = generator_from(checkpoint.rng).bit_generator
+    return replace(checkpoint, rng=bits.jumped().state)

@@ -1,1 +1,6 @@
 """Training on fixed sets of labelled frames, and the frames of the shipped foundation model."""
+
+from bnnflow.training.posterior import LabelledSet, Posterior
+from bnnflow.training.sample import sample
+
+__all__ = ["LabelledSet", "Posterior", "sample"]

@@ -139,4 +139,8 @@ def _limits(_: Mapping[str, Any]) -> str:
 
 
 def _rebuild(card: Mapping[str, Any]) -> str:
-    return f"## Rebuild\n\n```\n{card['command']}\n```"
+    return (
+        f"## Rebuild\n\n```\n{card['command']}\n```\n\n"
+        "About half an hour on one core. Rounding differs between processors and library versions: "
+        "expect these errors elsewhere, not the same checksum."
+    )

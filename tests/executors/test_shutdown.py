@@ -137,8 +137,10 @@ def test_sigterm_while_starting(program):
 def test_sigkill(program):
     run = program("wait")
     run.wait_for("ready")
+    (lock,) = {line.split()[1] for line in run.alive().values() if line.startswith("flock")}
     run.process.kill()
     run.gone_within(ORDERLY_S)
+    assert not Path(lock).exists()
 
 
 @pytest.mark.slow
