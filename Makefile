@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# One thread per process: the work is spread over processes, and two layers of it fight.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: ethanol test lint check slow clean
 

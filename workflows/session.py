@@ -21,6 +21,7 @@ from bnnflow.md import start
 from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
 from executors.base import Executor
 from executors.inline import InlineExecutor
+from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
 from workflows.otf import Plan
 from workflows.otf import fine_tune as otf_loop
@@ -157,7 +158,10 @@ def _run(
 ) -> list[RunSummary]:
     unfinished = any(store.state.phase is not Phase.DONE for store in stores)
     if unfinished:
-        with open_executor(site, inline=inline, folder=stores[0].folder) as executor:
+        with (
+            stop_signals_raise(),
+            open_executor(site, inline=inline, folder=stores[0].folder) as executor,
+        ):
             walkers = [
                 _walker(config, store, executor)
                 for config, store in zip(configs, stores, strict=True)

@@ -30,9 +30,7 @@ class Frames:
         """The frames for which `keep` is true."""
         mask = np.asarray(keep, dtype=bool)
         chosen = tuple(np.flatnonzero(mask))
-        return Frames(
-            self.steps[mask], self.times[mask], tuple(self.structures[i] for i in chosen)
-        )
+        return Frames(self.steps[mask], self.times[mask], tuple(self.structures[i] for i in chosen))
 
 
 def draw_frames(run: Run, *, count: int, seed: int, spacing_fs: float) -> Frames:

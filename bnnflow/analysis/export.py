@@ -1,10 +1,10 @@
 """Take a run's results elsewhere: the ensemble as an ASE calculator, the labels as extxyz.
 
-    OUT/calculator.json    which foundation model, which weights, which noise floor
-    OUT/ensemble/          one safetensors file of weights per member
-    OUT/model/             the foundation model, when the run took it from a file
-    OUT/load.py            the lines that make an ASE calculator of these
-    OUT/dataset.extxyz     every label in MACE's key convention
+OUT/calculator.json    which foundation model, which weights, which noise floor
+OUT/ensemble/          one safetensors file of weights per member
+OUT/model/             the foundation model, when the run took it from a file
+OUT/load.py            the lines that make an ASE calculator of these
+OUT/dataset.extxyz     every label in MACE's key convention
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -104,7 +105,7 @@ def load_member(spec: PotentialSpec, ensemble: EnsembleRef, chain: int) -> Tenso
         raise ModelError(
             f"ensemble member {path} is missing: expected {ensemble.n_members} chain files there"
         )
-    arrays = load_file(str(path))
+    arrays = _arrays(path)
     full = load_potential(spec).prior_mean()
     if arrays["active"].shape != full.shape:
         raise ModelError(
@@ -113,6 +114,16 @@ def load_member(spec: PotentialSpec, ensemble: EnsembleRef, chain: int) -> Tenso
         )
     full[arrays["active"]] = arrays["values"].to(full)
     return full
+
+
+def _arrays(path: Path) -> dict[str, Tensor]:
+    try:
+        arrays: dict[str, Tensor] = load_file(str(path))
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged ({error}): expected an ensemble member") from error
+    if set(arrays) != {"active", "values"}:
+        raise ModelError(f"{path} holds {sorted(arrays)}, expected the arrays active and values")
+    return arrays
 
 
 def _array(value: Tensor) -> FloatArray:

@@ -87,15 +87,15 @@ class _Blocks(torch.nn.Module):
 class MacePotential:
     """A MACE foundation model with a force-std head (METHOD 1), as `protocol.Potential`.
 
-    model: `ScaleShiftMACE` without TorchScript, as `mace_files` builds it. Raises ModelError for a
-    model with several heads.
+    model: `ScaleShiftMACE` without TorchScript, as `mace_files` builds it; dtype: of the network
+    (default: the model's). Raises ModelError for a model with several heads.
     """
 
     conservative = True
     has_stress = True
     exactly_equivariant = True
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, dtype: torch.dtype | None = None) -> None:
         if len(model.heads) != 1:
             raise ModelError(
                 f"the model has heads {list(model.heads)}, expected one: extract one head with "
@@ -103,8 +103,9 @@ class MacePotential:
             )
         self.elements = tuple(int(number) for number in model.atomic_numbers)
         self.cutoff = float(model.r_max)
-        self.dtype = next(model.parameters()).dtype
-        self._energies = model.atomic_energies_fn.atomic_energies.double().reshape(-1)
+        self.dtype = dtype or next(model.parameters()).dtype
+        # Taken before the weights change dtype: totals in eV need every digit (DECISIONS 12).
+        self._energies = model.atomic_energies_fn.atomic_energies.double().reshape(-1).clone()
         self._blocks = _Blocks(model).to(self.dtype).requires_grad_(False)
         self._trainable = dict(self._blocks.named_parameters())
         self.layout = ParameterLayout.of(self._trainable)
@@ -125,7 +126,10 @@ class MacePotential:
 
     def start(self, generator: torch.Generator) -> Tensor:
         """(P,) pre-trained weights, and a head that gives s0 everywhere."""
-        drawn = {f"head.{n}": p for n, p in self._blocks.head.start(generator).items()}
+        drawn = {
+            f"head.{name}": value.to(self._trainable[f"head.{name}"])
+            for name, value in self._blocks.head.start(generator).items()
+        }
         return self.layout.flatten(self._trainable | drawn).clone()
 
     def active(self, elements: tuple[int, ...]) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from e3nn import o3
 from mace import modules
 from mace.tools.scripts_utils import extract_config_mace_model
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from bnnflow.errors import ModelError
@@ -36,7 +36,8 @@ def save_mace(model: torch.nn.Module, path: Path) -> None:
 
     model: mace-torch model; path: file to write. Raises ModelError for other classes of model.
     """
-    header = {"format": _FORMAT, "config": json.dumps(_config_to_json(_config(model)))}
+    # One key: safetensors writes several in random order, and the checksum would change with it.
+    header = {_FORMAT: json.dumps(_config_to_json(_config(model)), sort_keys=True)}
     save_file(_arrays(model), str(path), metadata=header)
 
 
@@ -45,15 +46,24 @@ def load_mace(path: Path) -> torch.nn.Module:
 
     Raises ModelError when the file is not one of bnnflow's.
     """
-    with safe_open(str(path), framework="pt") as file:
+    with _opened(path) as file:
         header = file.metadata() or {}
-        if header.get("format") != _FORMAT:
+        if _FORMAT not in header:
             raise ModelError(
                 f"{path} is not a bnnflow MACE file: expected format {_FORMAT}; "
                 "write it with save_mace"
             )
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return _build(_config_from_json(json.loads(header["config"])), arrays)
+    return _build(_config_from_json(json.loads(header[_FORMAT])), arrays)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged ({error}): expected a safetensors file") from error
 
 
 def load_mace_pickle(path: Path) -> torch.nn.Module:

@@ -36,6 +36,9 @@ _LOADERS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
 }
 
 
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """One line of `bnnflow model list`: name, where its file belongs, whether it is there."""
@@ -87,6 +90,8 @@ def load_potential(spec: PotentialSpec) -> MacePotential:
     Raises ModelError when the file is missing, fails its checksum, or is a pickle from elsewhere
     and `allow_pickle` is not set.
     """
+    if spec.dtype not in _DTYPES:
+        raise ModelError(f"dtype is {spec.dtype!r}, expected one of {', '.join(_DTYPES)}")
     path = locate(spec.model)
     family, _, name = spec.model.partition(":")
     if family in _LOADERS and not path.is_file():
@@ -95,13 +100,19 @@ def load_potential(spec: PotentialSpec) -> MacePotential:
         raise ModelError(_missing(spec.model, path))
     _check(path, spec)
     model = _open(path, trusted=family in _LOADERS or spec.allow_pickle)
-    return MacePotential(model.to(getattr(torch, spec.dtype))).to(torch.device(spec.device))
+    return MacePotential(model, dtype=_DTYPES[spec.dtype]).to(_device(spec.device))
 
 
 def sha256(path: Path) -> str:
     """Checksum of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _device(name: str) -> torch.device:
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"device is {name}, but torch sees no GPU here: use cpu")
+    return torch.device(name)
 
 
 def _open(path: Path, *, trusted: bool) -> torch.nn.Module:
@@ -128,7 +139,7 @@ def _known_checksum(path: Path, model: str) -> str:
     if model in SHIPPED:
         return str(json.loads(path.with_suffix(".json").read_text())["sha256"])
     note = path.with_name(f"{path.name}.sha256")
-    if ":" not in model:
+    if model.partition(":")[0] not in _LOADERS:
         return ""
     if not note.is_file():
         note.write_text(sha256(path))

@@ -22,6 +22,9 @@ from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.records import Label
 from bnnflow.units import STRESS_STD
 
+FRAMES_AT_ONCE = 32
+"""Frames evaluated together where no gradient is kept; bounds the memory of large data sets."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
@@ -95,12 +98,16 @@ class Posterior:
 
     def errors(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """RMSE over the data set of every chain: energy (k,) eV, force components (k,) eV/Å."""
-        index = torch.arange(len(self.data), device=theta.device).expand(len(theta), -1)
-        output = self._evaluate(theta, index, create_graph=False)
-        energy = (output.energy.detach() - self.data.energy).square().mean(-1).sqrt()
-        mask = self.data.graphs.mask.unsqueeze(-1)
-        squares = (output.forces.detach() - self.data.forces).square() * mask
-        return energy, (squares.sum((1, 2, 3)) / (3.0 * mask.sum())).sqrt()
+        energy, force = torch.zeros(2, len(theta), device=theta.device)
+        frames = torch.arange(len(self.data), device=theta.device)
+        for index in frames.split(FRAMES_AT_ONCE):
+            output = self._evaluate(theta, index.expand(len(theta), -1), create_graph=False)
+            mask = self.data.graphs.mask[index].unsqueeze(-1)
+            wrong = (output.forces.detach() - self.data.forces[index]) * mask
+            energy += (output.energy.detach() - self.data.energy[index]).square().sum(-1)
+            force += wrong.square().sum((1, 2, 3))
+        components = 3.0 * self.data.graphs.mask.sum()
+        return (energy / len(self.data)).sqrt(), (force / components).sqrt()
 
     def full(self, theta: Tensor) -> Tensor:
         """(k, P) parameters of chains (k, n_active)."""

@@ -1,0 +1,196 @@
+"""Whole runs, small but real: a random MACE is fine-tuned on water against GFN2-xTB."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from tblite.ase import TBLite
+from tiny_runs import assert_labels_whole, assert_same_run, attempts, contents, settings
+
+from bnnflow.data import open_run, read_run
+from bnnflow.errors import ConfigError, RunFolderError, UserError
+from bnnflow.potentials.ensemble import load_foundation
+from bnnflow.records import Phase, Structure
+from bnnflow.tasks import predict_one
+from bnnflow.uncertainty import largest_trusted_std
+from executors.inline import InlineExecutor
+from executors.pools import ParslExecutor
+from workflows import session
+from workflows.session import fine_tune, newest_ensemble, resume
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_the_run_is_done_and_its_log_tells_of_it(finished: Path) -> None:
+    run = read_run(finished)
+    assert run.state.phase is Phase.DONE and run.state.checkpoint.step == 24
+    assert np.array_equal(run.trajectory.steps, np.arange(24) + 1)
+    assert len(run.labels.name) >= 3
+    log = (finished / "run.log").read_text()
+    for name in run.labels.name:
+        assert f"label {name} took" in log
+    assert f"ensemble v{len(run.updates.version)} took" in log
+    assert "0.0120/0.012 ps" in log and "above K" in log
+
+
+def test_labels_are_the_references(finished: Path) -> None:
+    labels, numbers = read_run(finished).labels, read_run(finished).numbers
+    for energy, forces, positions in zip(
+        labels.energy, labels.forces, labels.positions, strict=True
+    ):
+        atoms = Atoms(numbers, positions, calculator=TBLite(method="GFN2-xTB", verbosity=0))
+        assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+        np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-5)
+
+
+def test_every_label_enters_the_data_set_once(finished: Path) -> None:
+    assert_labels_whole(finished)
+    names = read_run(finished).labels.name
+    assert attempts(finished) == [f"labels/{name}/attempt-01" for name in names]
+    versions = [path.name for path in sorted((finished / "ensemble").iterdir())]
+    assert versions == [f"v{index + 1:04d}" for index in range(len(names))]
+
+
+def test_shift_puts_the_first_label_on_the_foundations_scale(finished: Path, model: Path) -> None:
+    run = read_run(finished)
+    first = Structure(run.numbers, run.labels.positions[0])
+    foundation = load_foundation(settings(model).potential.record())
+    energy = predict_one(foundation, first, energy_std_floor=0.1).energy
+    assert run.labels.shifted[0] == pytest.approx(energy, abs=1e-9)
+    shifts = run.labels.shifted - run.labels.energy
+    assert shifts == pytest.approx(run.state.energy_shift, abs=1e-9)
+
+
+def test_trajectory_follows_the_rule(finished: Path) -> None:
+    """Trusted steps have sigma within the limit; labelled ones are driven by the reference."""
+    run = read_run(finished)
+    driven_by_reference = np.isnan(run.trajectory.energy_std)
+    labelled = run.labels.step[1:]
+    assert np.array_equal(run.trajectory.steps[driven_by_reference], labelled)
+    trusted = ~driven_by_reference
+    assert np.all(run.trajectory.energy_std[trusted] <= run.trajectory.limit[trusted])
+    assert np.array_equal(run.decisions.step, labelled)
+    assert np.all(run.decisions.energy_std > run.decisions.limit)
+    rows = np.isin(run.trajectory.steps, labelled)
+    assert np.allclose(run.trajectory.energy[rows], run.labels.shifted[1:], atol=1e-9)
+    assert np.array_equal(run.trajectory.positions[rows], run.labels.positions[1:])
+
+
+def test_calibration_is_of_the_labels_after_the_first(finished: Path) -> None:
+    run = read_run(finished)
+    ratios = (run.labels.error[1:] / run.labels.energy_std[1:]) ** 2
+    assert np.isnan(run.labels.error[0])
+    np.testing.assert_allclose(run.labels.calibration_sum_squares[1:], np.cumsum(ratios))
+    assert run.state.calibration.count == len(ratios)
+    threshold = settings(Path("any")).threshold.energy_threshold_eV(3)
+    last = largest_trusted_std(run.state.calibration, threshold=threshold)
+    if run.labels.step[-1] < run.trajectory.steps[-1]:
+        assert run.trajectory.limit[-1] == pytest.approx(last)
+
+
+def test_two_molecules_at_once_run_as_each_would_alone(
+    finished: Path, model: Path, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "methane", tmp_path / "water"]
+    methane = settings(model, material={"structure": "CH4"}, dynamics={"length_ps": 0.005})
+    ends = fine_tune([methane, settings(model)], folders=folders, inline=True)
+    assert [end.finished for end in ends] == [True, True]
+    assert [end.time_ps for end in ends] == pytest.approx([0.005, 0.012])
+    assert_same_run(folders[1], finished)
+    assert_labels_whole(folders[0])
+    assert list(read_run(folders[0]).numbers) == [6, 1, 1, 1, 1]
+
+
+def test_continuing_on_the_ensemble(model: Path, tmp_path: Path) -> None:
+    config = settings(model, run={"continue_on": "ensemble"}, dynamics={"length_ps": 0.005})
+    fine_tune([config], folders=[tmp_path / "run"], inline=True)
+    run = read_run(tmp_path / "run")
+    rows = np.isin(run.trajectory.steps, run.labels.step[1:])
+    assert np.any(rows)
+    assert np.all(run.trajectory.energy[rows] != run.labels.shifted[1:])
+    assert np.array_equal(run.trajectory.positions[rows], run.labels.positions[1:])
+
+
+def test_done_run_can_be_resumed_and_nothing_happens(copy: Path) -> None:
+    before = {name: data for name, data in contents(copy).items() if name != "run.lock"}
+    (end,) = resume([copy], inline=True)
+    assert end.finished and end.labels == len(read_run(copy).labels.name)
+    after = {name: data for name, data in contents(copy).items() if name != "run.lock"}
+    assert after == before
+
+
+def test_run_may_be_moved(copy: Path) -> None:
+    assert Path(newest_ensemble(read_run(copy), copy).directory).parent == copy / "ensemble"
+
+
+def refused(folder: Path, call: Any, message: str) -> None:
+    """The call is a user's error in one line, and leaves the folder as it was."""
+    before = contents(folder)
+    with pytest.raises(UserError, match=message) as caught:
+        call()
+    assert len(str(caught.value).splitlines()) == 1
+    assert contents(folder) == before
+
+
+def test_folder_of_another_config_is_refused(copy: Path, model: Path) -> None:
+    other = settings(model, run={"seed": 2})
+    refused(copy, lambda: fine_tune([other], folders=[copy], inline=True), "holds a run")
+
+
+def test_changed_config_is_refused_on_resume(copy: Path) -> None:
+    (copy / "config.yaml").write_text((copy / "config.yaml").read_text() + "\n# mine\n")
+    refused(copy, lambda: resume([copy], inline=True), "differs from the config")
+
+
+def test_second_coordinator_is_refused(copy: Path, model: Path) -> None:
+    with open_run(copy):
+        refused(copy, lambda: resume([copy], inline=True), "already being driven by process")
+    with pytest.raises(RunFolderError, match="holds no run"):
+        resume([copy / "labels"], inline=True)
+
+
+def test_two_runs_in_one_folder_are_refused(model: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "run", tmp_path / "other" / ".." / "run"]
+    both = [settings(model), settings(model)]
+    refused(tmp_path, lambda: fine_tune(both, folders=folders, inline=True), "share a folder")
+
+
+def test_one_bad_material_of_two_writes_nothing(model: Path, tmp_path: Path) -> None:
+    bad = settings(model, material={"structure": "H2O", "multiplicity": 2})
+    folders = [tmp_path / "good", tmp_path / "bad"]
+    refused(
+        tmp_path,
+        lambda: fine_tune([settings(model), bad], folders=folders, inline=True),
+        "multiplicity",
+    )
+
+
+def test_config_that_cannot_be_is_refused(model: Path) -> None:
+    with pytest.raises(ConfigError):
+        settings(model, sampler={"chains": 1})
+
+
+@pytest.mark.timeout(180)
+def test_pools_give_the_trajectory_that_inline_gives(
+    pools: ParslExecutor, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same split of the chains, threads and machine: bit for bit the same run."""
+    config = settings(model, dynamics={"length_ps": 0.005})
+    inline = InlineExecutor(chains=pools.chains_per_task(config.sampler.chains))
+    for name, executor in (("pools", pools), ("inline", inline)):
+        monkeypatch.setattr(
+            session, "open_executor", lambda *_, opened=executor, **__: nullcontext(opened)
+        )
+        fine_tune([config], folders=[tmp_path / name])
+    assert len(read_run(tmp_path / "pools").labels.name) >= 2
+    assert_same_run(tmp_path / "pools", tmp_path / "inline")
