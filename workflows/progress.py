@@ -82,7 +82,7 @@ class Progress:
         times = "  ".join(f"{kind} {self.seconds[kind]:.0f} s" for kind in TIMES)
         return (
             f"{time_ps:.4f}/{length:g} ps  {self.labels} labels  "
-            f"above K {above}/{len(self.errors)}  sigma/limit {_ratio(event):.2f}  {times}"
+            f"above K {above}/{len(self.errors)}  sigma/limit {_ratio(event)}  {times}"
         )
 
     def _warn(self, commit: Commit) -> None:
@@ -124,7 +124,7 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
-def _ratio(event: Driven) -> float:
-    """The last step's sigma over the limit; NaN when the reference drove it."""
+def _ratio(event: Driven) -> str:
+    """The last sigma over the limit; "-" when the reference drove every step."""
     known = event.segment.energy_std[np.isfinite(event.segment.energy_std)]
-    return float(known[-1] / event.limit) if len(known) else math.nan
+    return f"{known[-1] / event.limit:.2f}" if len(known) else "-"

@@ -9,7 +9,7 @@ from pathlib import Path
 from bnnflow.config import RunConfig, parse_config
 from workflows.session import fine_tune
 
-MOLECULES = ("methanol", "acetaldehyde")
+MOLECULES = ("CH3OH", "CH3CHO")
 
 
 def config(molecule: str) -> RunConfig:
