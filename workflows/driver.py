@@ -52,6 +52,7 @@ class Walker:
     loop: Loop
     store: RunStore
     on_commit: Callable[[Commit], None]
+    on_stop: Callable[[Exception], None] = field(default=lambda _: None)
     waiting: list[_Call] = field(default_factory=list)
     many: bool = False
     spent: list[Spent] = field(default_factory=list)
@@ -121,16 +122,21 @@ def _advance(walker: Walker, answer: Any, executor: Executor, errors: list[Excep
         while isinstance(request, Commit):
             _commit(walker, request)
             request = walker.loop.send(None)
+        _start(walker, request, executor)
     except StopIteration:
         walker.store.close()
         return False
     except Exception as error:
         return _stop(walker, error, errors)
+    return True
+
+
+def _start(walker: Walker, request: Any, executor: Executor) -> None:
+    """Submit what the loop asked for."""
     walker.many = isinstance(request, tuple)
     requests = request if isinstance(request, tuple) else (request,)
     _idle(walker)
     walker.waiting = [_Call(each, _submit(each, executor)) for each in requests]
-    return True
 
 
 def _commit(walker: Walker, commit: Commit) -> None:
@@ -143,6 +149,7 @@ def _commit(walker: Walker, commit: Commit) -> None:
 
 def _stop(walker: Walker, error: Exception, errors: list[Exception]) -> bool:
     walker.store.close()
+    walker.on_stop(error)
     errors.append(error)
     return False
 

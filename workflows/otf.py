@@ -199,7 +199,8 @@ def _sample(
                 continue
             retry = _gentler(request, result)
             again.append(retry)
-            failures.append(Failed(result, f"chains {request.chains} run again"))
+            gentler = " at half the step size" if retry is not request else ""
+            failures.append(Failed(result, f"chains {request.chains} run again{gentler}"))
         if len(failures) > plan.failure_budget:
             raise TaskError(
                 f"sampling failed {len(failures)} times ({failures[-1].failure.message}): expected "

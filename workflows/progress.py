@@ -46,6 +46,10 @@ class Progress:
                 self.write(f"{self.name}  {line}")
         self._warn(commit)
 
+    def stop(self, error: Exception) -> None:
+        """Say that an error ended this run; others may go on."""
+        self.write(f"{self.name}  stopped: {error}")
+
     def _line(self, event: object) -> str:
         match event:
             case Labelled():

@@ -185,6 +185,7 @@ def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
         loop=otf_loop(_relocated(store.state, store.folder), plan),
         store=store,
         on_commit=progress.show,
+        on_stop=progress.stop,
     )
 
 

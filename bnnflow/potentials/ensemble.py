@@ -79,9 +79,24 @@ def load_foundation(spec: PotentialSpec) -> Ensemble:
     return Ensemble(potential, potential.prior_mean().unsqueeze(0).to(spec.device))
 
 
-@functools.lru_cache(maxsize=2)
 def load_ensemble(spec: PotentialSpec, ensemble: EnsembleRef) -> Ensemble:
-    """Load all members of a version; a worker keeps the last two."""
+    """Load all members of a version; a worker keeps the last two.
+
+    Raises ModelError when a member's file is missing, damaged or of another model.
+    """
+    return _load_ensemble(spec, ensemble, _written(ensemble))
+
+
+def _written(ensemble: EnsembleRef) -> tuple[int, ...]:
+    """When each member was written: a folder that was made anew holds another ensemble."""
+    paths = [member_path(ensemble.directory, chain) for chain in range(ensemble.n_members)]
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
+
+
+@functools.lru_cache(maxsize=2)
+def _load_ensemble(
+    spec: PotentialSpec, ensemble: EnsembleRef, _written: tuple[int, ...]
+) -> Ensemble:
     members = [load_member(spec, ensemble, chain) for chain in range(ensemble.n_members)]
     return Ensemble(load_potential(spec), torch.stack(members).to(spec.device))
 

@@ -1,0 +1,12 @@
+"""The README shows the shipped config and script word for word."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", ["workflows/configs/ethanol.yaml", "workflows/ethanol.py"])
+def test_readme_shows_the_file(name: str) -> None:
+    assert (ROOT / name).read_text() in (ROOT / "README.md").read_text()
