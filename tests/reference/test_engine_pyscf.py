@@ -101,7 +101,7 @@ def test_b3lyp_label_of_hydrogen_is_pyscf_called_directly(ask: Ask) -> None:
     assert outcome.details["converged"] is True
     assert outcome.details["gradient_includes_grid_response"] is False
     assert outcome.details["iterations"] > 1
-    assert outcome.details["libxc"] == [402]  # B3LYP with the VWN III/RPA correlation
+    assert list(outcome.details["libxc"]) == [402]  # B3LYP with the VWN III/RPA correlation
     np.testing.assert_array_equal(outcome.structure.positions, positions)
 
 

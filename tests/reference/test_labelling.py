@@ -108,9 +108,11 @@ def test_the_time_limit_kills_the_whole_group(bad: str, water: Structure, ask: A
 
 
 CALLER = """
+import signal
 import sys
 from pathlib import Path
 from bnnflow.reference.process import run_command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when started with &
 sleeper = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
 run_command(sleeper, Path("."), timeout_s=60.0, log=Path("log"))
 """
