@@ -114,7 +114,7 @@ def make_plan(
         chains_per_task=chains_per_task,
         continue_on=config.run.continue_on,
         failure_budget=config.reference.failure_budget,
-        seed=config.run.seed,
+        seed=derived_seed(config.run.seed, "chains", config.material.name),
     )
 
 

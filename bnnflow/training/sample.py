@@ -98,7 +98,8 @@ def _run(request: SampleRequest, posterior: Posterior, start: torch.Tensor) -> C
         friction=schedule.friction,
         decay=schedule.second_moment_decay,
         epsilon=schedule.epsilon,
-        freeze_mass_at=round(schedule.freeze_mass_fraction * schedule.steps),
+        # The first step has to set the mass, whatever follows.
+        freeze_mass_at=max(1, round(schedule.freeze_mass_fraction * schedule.steps)),
         noise_generators=[_chain_stream(request, "noise", chain) for chain in request.chains],
         batch_generators=[_chain_stream(request, "batch", chain) for chain in request.chains],
     )
