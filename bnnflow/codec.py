@@ -63,6 +63,20 @@ def load_record(path: Path, kind: type[Record]) -> Record:
         return read_record(file, kind)
 
 
+def same_record(one: Any, other: Any) -> bool:
+    """Whether two records of one class hold the same values, arrays included, bit for bit."""
+    pairs = [(getattr(one, item.name), getattr(other, item.name)) for item in fields(one)]
+    return all(_same(left, right) for left, right in pairs)
+
+
+def _same(left: Any, right: Any) -> bool:
+    if is_dataclass(left) and type(left) is type(right):
+        return same_record(left, right)
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
+        return np.array_equal(left, right)
+    return bool(left == right)
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Flush a finished temporary file to disk and give it its name in one step."""
     _flush(temporary)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bnnflow.errors import NonFiniteError, UserError
+from bnnflow.errors import NonFiniteError, RunFolderError, UserError
 from bnnflow.md import propagate as md_propagate
 from bnnflow.potentials import load_ensemble, load_foundation
 from bnnflow.potentials.ensemble import Ensemble
@@ -91,8 +91,8 @@ def sample(request: SampleRequest) -> SampleResult:
     for directory in request.labels:
         found = read_label(Path(directory))
         if found is None:
-            raise NonFiniteError(
-                f"label folder {directory} holds no finished label: expected result.h5"
+            raise RunFolderError(
+                f"{directory} holds no finished label, expected result.h5: restore it from a copy"
             )
         labels.append(found)
     return run_sample(request, labels)

@@ -32,6 +32,8 @@ class ParslExecutor:
     """
 
     def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
+        check_one_place()
+        check_programs()
         self._site = site
         self._run_dir = run_dir
         self._outcomes = Outcomes()
@@ -39,8 +41,6 @@ class ParslExecutor:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        check_one_place()
-        check_programs()
         with ExitStack() as stack:
             self._apps = stack.enter_context(self._started())
             self._open = stack.pop_all()

@@ -176,11 +176,10 @@ def _idle(walker: Walker) -> None:
 
 
 def _lost(call: _Call, error: BaseException) -> Failure:
-    name = PLACES[type(call.request)][2]
     return Failure(
-        task=name,
+        task=PLACES[type(call.request)][1].__name__,
         cause=FailureCause.CRASHED,
-        message=f"the task was lost {call.tries} times ({type(error).__name__}: {error})",
+        message=f"no answer after {call.tries} tries ({type(error).__name__}: {error})",
         directory=getattr(call.request, "directory", ""),
         host=platform.node(),
     )

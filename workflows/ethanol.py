@@ -3,11 +3,13 @@
 Run again after an interruption, it goes on from the last commit.
 """
 
+import sys
 from pathlib import Path
 
 from bnnflow.analysis.report import write_report
 from bnnflow.config import parse_config
 from bnnflow.data import is_run
+from workflows.console import guarded
 from workflows.session import fine_tune, resume
 
 FOLDER = Path("runs/ethanol")
@@ -26,6 +28,12 @@ CONFIG = parse_config(
     }
 )  # fmt: skip
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Start the run, or go on with it, and write its report."""
     runs = resume([FOLDER]) if is_run(FOLDER) else fine_tune([CONFIG], folders=[FOLDER])
     print(f"{runs[0].time_ps:g} ps with {runs[0].labels} labels: {write_report(runs[0].folder)}")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

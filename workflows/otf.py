@@ -11,6 +11,7 @@ top to bottom it is the paper's algorithm:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from bnnflow.md import with_new_noise
 from bnnflow.records import (
     Asked,
     Commit,
+    Decision,
     Driven,
     Dynamics,
     EnsembleRef,
@@ -39,6 +41,7 @@ from bnnflow.records import (
     Prediction,
     PredictRequest,
     PropagateRequest,
+    Reason,
     SampleRequest,
     SampleResult,
     ScheduleSpec,
@@ -106,6 +109,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     if isinstance(label, Failure):
         return (yield from _drop_frame(state, plan, label))
     shift = state.energy_shift
+    first = [_asked_first(state, plan)] if shift is None else []
     if shift is None:
         foundation = yield from _predict(frame, None, plan)
         shift = foundation.energy - label.energy
@@ -118,7 +122,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
         n_requests=state.n_requests + 1,
         substitute=Forcing(frame.positions, label.energy + shift, label.forces, label.stress),
     )
-    return (yield from _commit(labelled, event))
+    return (yield from _commit(labelled, *first, event))
 
 
 def _compare(
@@ -139,24 +143,38 @@ def _compare(
 
 
 def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
-    """Leave out a frame without a label: back to the last good step, and on with new noise."""
+    """Leave out a frame that got no label, within the budget; the first frame needs one."""
     failed = state.n_requests + 1 - len(state.labels)
+    what = f"({failure.cause}: {failure.message}): see {failure.directory}, then resume the run"
+    if state.ensemble is None:
+        return (yield from _stop(state, failure, f"the first frame has no label {what}"))
+    if failed > plan.failure_budget:
+        spent = f"label failed, failure {failed} of this run, budget {plan.failure_budget}"
+        return (yield from _stop(state, failure, f"{spent} {what}"))
+    beyond, action = _past_the_frame(state, plan)
     rewound = replace(
-        state,
+        beyond,
         phase=Phase.PROPAGATE,
-        checkpoint=with_new_noise(state.checkpoint),
         n_requests=state.n_requests + 1,
         frame=None,
         prediction=None,
     )
-    if state.ensemble is None or failed > plan.failure_budget:
-        raise TaskError(
-            f"label failed ({failure.cause}: {failure.message}), failure {failed} of this run, "
-            f"budget {plan.failure_budget}: see {failure.directory}, then resume the run"
-        )
-    return (
-        yield from _commit(rewound, Failed(failure, "frame dropped, MD goes on with new noise"))
-    )
+    return (yield from _commit(rewound, Failed(failure, action)))
+
+
+def _past_the_frame(state: LoopState, plan: Plan) -> tuple[LoopState, str]:
+    """On without the label: by other noise, or, where MD has none, by the ensemble's own forces."""
+    if plan.dynamics.kind == "langevin":
+        rewound = replace(state, checkpoint=with_new_noise(state.checkpoint))
+        return rewound, "frame dropped, MD goes on with new noise"
+    substitute = _forcing(_present(state.frame), _present(state.prediction))
+    return replace(state, substitute=substitute), "frame dropped, step taken on the ensemble"
+
+
+def _stop(state: LoopState, failure: Failure, message: str) -> Loop:
+    """End with an error; the failure that caused it is in the run file."""
+    yield Commit(state, (Failed(failure, "run stopped"),))
+    raise TaskError(message)
 
 
 def _update(state: LoopState, plan: Plan) -> Loop:
@@ -202,9 +220,10 @@ def _sample(
             gentler = " at half the step size" if retry is not request else ""
             failures.append(Failed(result, f"chains {request.chains} run again{gentler}"))
         if len(failures) > plan.failure_budget:
+            yield Commit(state, tuple(failures))
             raise TaskError(
-                f"sampling failed {len(failures)} times ({failures[-1].failure.message}): expected "
-                "finite chains; lower sampler.step_size, then resume the run"
+                f"sampling failed {len(failures)} times ({failures[-1].failure.message}): look at "
+                "run.log; chains that diverge need a smaller sampler.step_size in a new run"
             )
         waiting = again
     return tuple(sorted(done, key=lambda result: result.chains)), failures
@@ -227,10 +246,8 @@ def _propagate(state: LoopState, plan: Plan) -> Loop:
         substitute=state.substitute,
     )
     if isinstance(segment, Failure):
-        raise TaskError(
-            f"MD failed after step {state.checkpoint.step} ({segment.cause}: {segment.message}): "
-            "the run is safe up to there; look at run.log, then resume it"
-        )
+        where = f"MD failed after step {state.checkpoint.step} ({segment.cause}: {segment.message})"
+        return (yield from _stop(state, segment, f"{where}: the run is safe up to there"))
     moved = replace(state, checkpoint=segment.checkpoint, substitute=None)
     events: list[Event] = [_driven(state, plan, segment, limit)]
     if segment.outcome is Outcome.UNCERTAIN:
@@ -284,6 +301,14 @@ def _asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
             confidence=plan.confidence,
         )
     )
+
+
+def _asked_first(state: LoopState, plan: Plan) -> Asked:
+    """The first frame is labelled whatever the rule would say; it has no prediction yet."""
+    limit = largest_trusted_std(
+        state.calibration, threshold=plan.threshold, confidence=plan.confidence
+    )
+    return Asked(Decision(0, 0.0, math.nan, limit, math.nan, True, Reason.FIRST_FRAME))
 
 
 def _sample_request(

@@ -9,17 +9,19 @@ last one. The ensemble is the fine-tuned run's newest version.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from bnnflow import tasks
-from bnnflow.codec import load_record, save_record
+from bnnflow.codec import load_record, same_record, save_record
 from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.data import RunData, read_run
-from bnnflow.errors import TaskError
+from bnnflow.errors import ConfigError, RunFolderError, TaskError
 from bnnflow.md import start
 from bnnflow.records import Checkpoint, EnsembleRef, Failure, PropagateRequest, Segment
 from executors.base import Executor, Pool
+from workflows.console import guarded
 from workflows.session import derived_seed, newest_ensemble, open_executor
 
 
@@ -37,25 +39,40 @@ def produce(
 
     folder: a fine-tuned run; out: folder of the stretches; temperature_kelvin: of the thermostat
     (default: the run's schedule); seed: which velocities and noise. Raises RunFolderError when the
-    run has no ensemble yet, TaskError when MD fails.
+    run has no ensemble yet or `out` holds another production, TaskError when MD fails.
     """
     run = read_run(folder)
     config = config_from_yaml(run.config_text)
     ensemble = newest_ensemble(run, folder)
-    out.mkdir(parents=True, exist_ok=True)
-    with open_executor(site or config.run.site, inline=inline, folder=out) as executor:
-        return _stretches(
-            _request(run, config, ensemble, temperature_kelvin, seed),
-            executor,
-            out=out,
-            n_steps=round(1000.0 * length_ps / config.dynamics.timestep_fs),
+    n_steps = round(1000.0 * length_ps / config.dynamics.timestep_fs)
+    if n_steps < 1:
+        raise ConfigError(
+            f"length_ps is {length_ps:g}, expected at least one MD step: make it longer"
+        )
+    request = _request(run, config, ensemble, temperature_kelvin, seed)
+    executor = open_executor(site or config.run.site, inline=inline, folder=out)
+    _claim(out, request)
+    with executor:
+        return _stretches(request, executor, out=out, n_steps=n_steps)
+
+
+def _claim(out: Path, request: PropagateRequest) -> None:
+    """Keep the request beside its stretches; a folder that holds another's is refused."""
+    kept = out / "request.h5"
+    settings = replace(request, ensemble=replace(request.ensemble, directory=""))
+    if not kept.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        save_record(kept, settings)
+    elif not same_record(load_record(kept, PropagateRequest), settings):
+        raise RunFolderError(
+            f"{out} holds another production run: choose another folder with --out"
         )
 
 
 def _stretches(
     request: PropagateRequest, executor: Executor, *, out: Path, n_steps: int
 ) -> list[Path]:
-    done = sorted(out.glob("[0-9]*.h5"))
+    done = sorted(out.glob("[0-9]*.h5"), key=lambda path: int(path.stem))
     checkpoint = load_record(done[-1], Segment).checkpoint if done else request.checkpoint
     while checkpoint.step < n_steps:
         size = min(request.n_steps, n_steps - checkpoint.step)
@@ -115,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

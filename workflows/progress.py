@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bnnflow.data import RunData
-from bnnflow.records import Asked, Commit, Driven, Failed, Labelled, Spent, Updated
+from bnnflow.records import Asked, Commit, Driven, Failed, Labelled, Reason, Spent, Updated
 from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
 from bnnflow.units import to_kcal_per_mol
 from workflows.otf import Plan
@@ -62,6 +62,8 @@ class Progress:
                 self.seconds[kind] += seconds
             case Failed(failure=failure, action=action):
                 return f"{failure.task} failed, {failure.cause}: {failure.message} ({action})"
+            case Asked(decision=d) if d.reason is Reason.FIRST_FRAME:
+                return "labelling the first frame"
             case Asked(decision=d):
                 return (
                     f"step {d.step}: P(|error| < K) = {d.probability:.3f}, sigma "

@@ -18,6 +18,7 @@ from bnnflow.config import RunConfig, check_run, config_from_yaml
 from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
 from bnnflow.errors import RunFolderError
 from bnnflow.md import start
+from bnnflow.potentials.registry import locate, sha256
 from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
 from executors.base import Executor
 from executors.inline import InlineExecutor
@@ -54,16 +55,18 @@ def fine_tune(
     """
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
-    starts = [check_run(config) for config in configs]
-    for path in paths:
-        if is_run(path):
-            raise RunFolderError(f"{path} holds a run: resume it, or choose another folder")
+    structures = [check_run(config) for config in configs]
+    pinned = [_with_checksum(config) for config in configs]
+    for config, path in zip(pinned, paths, strict=True):
+        _refuse_taken(config, path)
+    states = [_first_state(c, structure) for c, structure in zip(pinned, structures, strict=True)]
+    executor = open_executor(site or configs[0].run.site, inline=inline, folder=paths[0])
     with ExitStack() as stack:
         stores = [
-            stack.enter_context(_create(config, structure, path))
-            for config, structure, path in zip(configs, starts, paths, strict=True)
+            stack.enter_context(_create(config, state, path))
+            for config, state, path in zip(pinned, states, paths, strict=True)
         ]
-        return _run(configs, stores, site=site or configs[0].run.site, inline=inline)
+        return _run(pinned, stores, executor)
 
 
 def resume(
@@ -79,7 +82,8 @@ def resume(
     with ExitStack() as stack:
         stores = [stack.enter_context(open_run(path)) for path in paths]
         configs = [config_from_yaml(store.config_text) for store in stores]
-        return _run(configs, stores, site=site or configs[0].run.site, inline=inline)
+        name = site or configs[0].run.site
+        return _run(configs, stores, open_executor(name, inline=inline, folder=paths[0]))
 
 
 def open_executor(site: str, *, inline: bool, folder: Path) -> Executor:
@@ -135,15 +139,34 @@ def derived_seed(seed: int, *names: str) -> int:
     return int.from_bytes(digest[:7], "little")
 
 
-def _create(config: RunConfig, structure: Structure, folder: Path) -> RunStore:
+def _with_checksum(config: RunConfig) -> RunConfig:
+    """The config with its model file pinned: ensembles hold only what was sampled of it."""
+    model = config.potential
+    checksum = model.checksum or sha256(locate(model.model))
+    potential = model.model_copy(update={"checksum": checksum})
+    return config.model_copy(update={"potential": potential})
+
+
+def _refuse_taken(config: RunConfig, folder: Path) -> None:
+    if not is_run(folder):
+        return
+    if read_run(folder).metadata.get("digest") == config.digest():
+        raise RunFolderError(f"{folder} holds this run already: `bnnflow resume {folder}`")
+    raise RunFolderError(f"{folder} holds a run of another config: choose another folder")
+
+
+def _first_state(config: RunConfig, structure: Structure) -> LoopState:
     seed = derived_seed(config.run.seed, "walker", config.material.name)
     checkpoint = start(structure, dynamics=config.dynamics.record(), seed=seed)
-    state = LoopState(
+    return LoopState(
         phase=Phase.LABEL,
         checkpoint=checkpoint,
         calibration=config.calibration.record(),
         frame=checkpoint.structure,
     )
+
+
+def _create(config: RunConfig, state: LoopState, folder: Path) -> RunStore:
     metadata = {
         "timestep_fs": config.dynamics.timestep_fs,
         "seed": config.run.seed,
@@ -154,14 +177,11 @@ def _create(config: RunConfig, structure: Structure, folder: Path) -> RunStore:
 
 
 def _run(
-    configs: Sequence[RunConfig], stores: Sequence[RunStore], *, site: str, inline: bool
+    configs: Sequence[RunConfig], stores: Sequence[RunStore], executor: Executor
 ) -> list[RunSummary]:
     unfinished = any(store.state.phase is not Phase.DONE for store in stores)
     if unfinished:
-        with (
-            stop_signals_raise(),
-            open_executor(site, inline=inline, folder=stores[0].folder) as executor,
-        ):
+        with stop_signals_raise(), executor:
             walkers = [
                 _walker(config, store, executor)
                 for config, store in zip(configs, stores, strict=True)

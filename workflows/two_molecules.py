@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bnnflow.config import RunConfig, parse_config
+from workflows.console import guarded
 from workflows.session import fine_tune
 
 MOLECULES = ("CH3OH", "CH3CHO")
@@ -26,8 +27,13 @@ def config(molecule: str) -> RunConfig:
     )  # fmt: skip
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run both over the same pools."""
     parent = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/two")
     folders = [parent / molecule for molecule in MOLECULES]
     for run in fine_tune([config(molecule) for molecule in MOLECULES], folders=folders):
         print(f"{run.folder}: {run.time_ps:g} ps with {run.labels} labels")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

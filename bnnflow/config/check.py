@@ -46,8 +46,11 @@ def _check_dynamics(config: RunConfig, structure: Structure) -> None:
 
 
 def _check_model(config: RunConfig, structure: Structure) -> None:
-    from bnnflow.potentials.registry import load_potential  # torch takes seconds to import
+    from bnnflow.potentials.registry import check_device, load_potential  # torch takes seconds
 
+    if config.potential.family != "mace":
+        raise ConfigError(f"potential.family is {config.potential.family}, expected mace: set mace")
+    check_device(config.potential.device)
     potential = load_potential(replace(config.potential.record(), device="cpu"))
     check_material(structure, elements=potential.elements, cutoff=potential.cutoff)
     if config.dynamics.kind == "npt" and not potential.has_stress:

@@ -148,7 +148,7 @@ class SamplerConfig(Section):
     noise_free_fraction: float = Field(ge=0, le=1, description="share of the steps without noise")
     ramp_fraction: float = Field(ge=0, le=1, description="then, steps of rising noise")
     freeze_mass_fraction: float = Field(
-        ge=0,
+        gt=0,
         le=1,
         description="share of the steps after which the mass stays fixed",
     )

@@ -8,6 +8,7 @@ the reduction to a mean and a std is `uncertainty.reduce_members`.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bnnflow.codec import publish
 from bnnflow.errors import ModelError
 from bnnflow.potentials.graphs import GraphBatch, collate
 from bnnflow.potentials.protocol import Potential
@@ -108,9 +110,9 @@ def member_path(directory: str, chain: int) -> Path:
 
 def save_member(path: Path, *, active: Tensor, values: Tensor) -> None:
     """Write one member: `active` (P,) bool, `values` (n_active,). The file appears whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     save_file({"active": active.cpu(), "values": values.cpu().contiguous()}, str(temporary))
-    temporary.replace(path)
+    publish(temporary, path)
 
 
 def load_member(spec: PotentialSpec, ensemble: EnsembleRef, chain: int) -> Tensor:

@@ -100,7 +100,7 @@ def load_potential(spec: PotentialSpec) -> MacePotential:
         raise ModelError(_missing(spec.model, path))
     _check(path, spec)
     model = _open(path, trusted=family in _LOADERS or spec.allow_pickle)
-    return MacePotential(model, dtype=_DTYPES[spec.dtype]).to(_device(spec.device))
+    return MacePotential(model, dtype=_DTYPES[spec.dtype]).to(check_device(spec.device))
 
 
 def sha256(path: Path) -> str:
@@ -109,7 +109,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _device(name: str) -> torch.device:
+def check_device(name: str) -> torch.device:
+    """The device of this name. Raises ModelError when torch does not see it on this machine."""
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"device is {name}, but torch sees no GPU here: use cpu")
     return torch.device(name)

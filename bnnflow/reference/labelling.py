@@ -7,6 +7,7 @@ only when the label is good, `failure.h5` when the last attempt gave none (DECIS
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -23,6 +24,7 @@ from bnnflow.reference.process import Ended, log_tail, run_command
 from bnnflow.reference.registry import build_reference
 
 _RESULT, _FAILURE, _REPLACED, _LOG = "result.h5", "failure.h5", "replaced.h5", "output.log"
+_SETTINGS = "reference"
 
 
 def label(request: LabelRequest) -> Label | Failure:
@@ -39,7 +41,7 @@ def label(request: LabelRequest) -> Label | Failure:
             return finished
         outcome = _attempt(request, directory)
         if isinstance(outcome, Label):
-            return _keep_label(outcome, directory, time.monotonic() - started)
+            return _keep_label(outcome, request, time.monotonic() - started)
     except UserError as error:
         outcome = failed(FailureCause.BAD_INPUT, _one_line(str(error)))
     except Exception as error:  # the border of a task: whatever happened travels as a record
@@ -57,9 +59,12 @@ def read_label(directory: Path) -> Label | None:
 
 
 def _harvest(request: LabelRequest, directory: Path) -> Label | None:
-    """The finished label of the requested structure; one of another structure is set aside."""
+    """The finished label of this structure and reference; a label of another is set aside."""
     finished = read_label(directory)
-    if finished is None or same_structure(finished.structure, request.structure):
+    if finished is None:
+        return None
+    same_reference = finished.details.get(_SETTINGS) == _settings(request)
+    if same_reference and same_structure(finished.structure, request.structure):
         return finished
     os.replace(directory / _RESULT, directory / _REPLACED)
     return None
@@ -116,8 +121,20 @@ def _crash(ended: Ended, log: Path) -> Failure:
     return failed(FailureCause.CRASHED, message, traceback=tail)
 
 
-def _keep_label(outcome: Label, directory: Path, seconds: float) -> Label:
-    kept = replace(outcome, directory=str(directory), seconds=seconds, host=socket.gethostname())
+def _settings(request: LabelRequest) -> str:
+    """Every setting of the reference, as text: the level in words leaves some of them out."""
+    return json.dumps(request.reference, sort_keys=True, default=str)
+
+
+def _keep_label(outcome: Label, request: LabelRequest, seconds: float) -> Label:
+    directory = Path(request.directory)
+    kept = replace(
+        outcome,
+        directory=str(directory),
+        seconds=seconds,
+        host=socket.gethostname(),
+        details={**outcome.details, _SETTINGS: _settings(request)},
+    )
     codec.save_record(directory / _RESULT, kept)
     (directory / _FAILURE).unlink(missing_ok=True)
     return kept

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 from ase.build import bulk
-from md_toys import DYNAMICS, SPRING, argons, copper, copper_emt, well_centres, wells
+from md_toys import (
+    DYNAMICS,
+    SPRING,
+    argons,
+    copper,
+    copper_emt,
+    prediction_of,
+    well_centres,
+    wells,
+)
 from scipy.optimize import brentq
 
 from bnnflow.errors import ConfigError
@@ -74,6 +83,27 @@ def test_langevin_reaches_equipartition() -> None:
     spread = float(np.mean(np.sum(away**2, axis=(1, 2)))) / n_modes
     assert np.mean(segment.temperature[warm]) == pytest.approx(KELVIN, rel=0.04)
     assert spread == pytest.approx(KB * KELVIN / SPRING, rel=0.06)
+
+
+@pytest.mark.parametrize("friction_per_fs", [0.004, 0.05])
+def test_langevin_friction_slows_free_atoms_down(friction_per_fs: float) -> None:
+    """Without forces and noise v(t) = v0 exp(-friction t); the scheme is of second order."""
+    warm = start(argons(4), dynamics=DYNAMICS["langevin"], seed=1)
+    cold = Dynamics(
+        kind="langevin",
+        timestep_fs=0.5,
+        temperature_schedule=((0.0, 1e-15),),
+        friction_per_fs=friction_per_fs,
+    )
+    segment = propagate(
+        predict=lambda structure: prediction_of(0.0, np.zeros((len(structure), 3))),
+        checkpoint=warm,
+        dynamics=cold,
+        n_steps=80,
+        limit=np.inf,
+    )
+    slower = np.exp(-friction_per_fs * 40.0)
+    np.testing.assert_allclose(segment.checkpoint.velocities, slower * warm.velocities, rtol=1e-4)
 
 
 def test_langevin_follows_a_ramp() -> None:

@@ -140,8 +140,9 @@ def test_a_calculation_dies_with_its_caller(blow: signal.Signals, tmp_path: Path
 def test_a_finished_label_is_harvested_not_recomputed(bad: str, water: Structure, ask: Ask) -> None:
     first = label(ask(water, engine="tblite"))
     assert isinstance(first, Label)
-    again = label(ask(water, engine="ase", calculator=f"{bad}.Raises"))
+    again = label(ask(water, engine="tblite"))
     assert isinstance(again, Label)
+    assert len(list(Path(first.directory).glob("attempt-*"))) == 1
     assert again.energy == first.energy
     assert again.level == first.level
     np.testing.assert_array_equal(again.forces, first.forces)
@@ -228,3 +229,14 @@ def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path, water: Struct
     outcome = label(LabelRequest({"engine": "tblite"}, water, str(tmp_path / "file" / "1"), 9.0))
     assert isinstance(outcome, Failure)
     assert outcome.cause is FailureCause.CRASHED
+
+
+def test_a_label_of_another_reference_is_not_taken_for_this_one(water: Structure, ask: Ask) -> None:
+    second = label(ask(water, engine="tblite", method="GFN2-xTB"))
+    first = label(ask(water, engine="tblite", method="GFN1-xTB"))
+    assert isinstance(first, Label)
+    assert isinstance(second, Label)
+    assert abs(first.energy - second.energy) > 1.0
+    tighter = label(ask(water, engine="tblite", method="GFN1-xTB", accuracy=0.01))
+    assert isinstance(tighter, Label)
+    assert len(list(Path(tighter.directory).glob("attempt-*"))) == 3

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ import torch
 from tiny_mace import Tiny, molecules
 
 from bnnflow import codec, tasks
-from bnnflow.bayes import GaussianPrior, Minibatch
-from bnnflow.errors import NonFiniteError
+from bnnflow.bayes import ChainReport, GaussianPrior, Minibatch
+from bnnflow.errors import NonFiniteError, RunFolderError
 from bnnflow.potentials.ensemble import load_member, member_path
 from bnnflow.records import (
     EnsembleRef,
@@ -166,6 +168,52 @@ def test_one_noise_free_step_is_the_papers(
     assert np.isnan(result.kinetic_temperature).all()
 
 
+@pytest.mark.parametrize(("freeze_mass_fraction", "freeze_mass_at"), [(0.7, 28), (0.0, 1)])
+def test_the_schedule_reaches_the_sampler(
+    request_for,
+    labels: list[Label],
+    monkeypatch: pytest.MonkeyPatch,
+    freeze_mass_fraction: float,
+    freeze_mass_at: int,
+) -> None:
+    """Every setting at a value of its own; the first step sets the mass whatever is asked for."""
+    seen: dict[str, Any] = {}
+
+    def stand_still(start: torch.Tensor, gradient: object, **keywords: Any) -> ChainReport:
+        seen.update(keywords)
+        return ChainReport(start, torch.ones(len(start)))
+
+    module = import_module("bnnflow.training.sample")  # the package has a function of that name
+    monkeypatch.setattr(module, "run_chains", stand_still)
+    schedule = ScheduleSpec(
+        name="unusual",
+        steps=40,
+        batch=2,
+        step_size=0.03,
+        friction=0.17,
+        second_moment_decay=0.93,
+        epsilon=2e-3,
+        noise_free_fraction=0.3,
+        ramp_fraction=0.1,
+        freeze_mass_fraction=freeze_mass_fraction,
+    )
+    sample(request_for("seen", schedule=schedule, version=4), labels)
+    step_sizes = 0.015 * (1.0 + np.cos(np.pi * np.arange(40) / 40)) + 1e-8
+    np.testing.assert_allclose(seen.pop("step_sizes"), step_sizes, rtol=1e-12)
+    np.testing.assert_allclose(seen.pop("temperatures"), 12 * [0.0] + [0.25, 0.5, 0.75] + 25 * [1])
+    for purpose in ("noise", "batch"):
+        seeds = [generator.initial_seed() for generator in seen.pop(f"{purpose}_generators")]
+        assert seeds == [stream(11, purpose, 4, chain).initial_seed() for chain in CHAINS]
+    assert seen == {
+        "n_data": 3,
+        "batch": 2,
+        "friction": 0.17,
+        "decay": 0.93,
+        "epsilon": 2e-3,
+        "freeze_mass_at": freeze_mass_at,
+    }
+
+
 @pytest.fixture
 def folders(labels: list[Label], tmp_path: Path) -> tuple[str, ...]:
     """Label folders as the reference leaves them."""
@@ -201,9 +249,6 @@ def test_a_huge_step_is_a_failure_with_its_cause(request_for, folders: tuple[str
     assert not list(Path(request.directory).glob("*"))
 
 
-def test_a_missing_label_folder_is_a_failure_that_names_it(
-    request_for, folders: tuple[str, ...]
-) -> None:
-    failure = tasks.sample(request_for("lost", labels=(*folders, "/nowhere/0009")))
-    assert isinstance(failure, Failure)
-    assert "/nowhere/0009" in failure.message
+def test_a_missing_label_folder_is_named(request_for, folders: tuple[str, ...]) -> None:
+    with pytest.raises(RunFolderError, match="/nowhere/0009"):
+        tasks.sample(request_for("lost", labels=(*folders, "/nowhere/0009")))

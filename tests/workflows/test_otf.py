@@ -36,6 +36,7 @@ from bnnflow.records import (
     Phase,
     PredictRequest,
     PropagateRequest,
+    Reason,
     SampleRequest,
     Updated,
 )
@@ -142,7 +143,8 @@ def test_limit_is_the_largest_trusted_std_of_the_calibration_so_far() -> None:
 
 
 def test_decision_is_recorded_for_the_untrusted_frame() -> None:
-    (asked,) = of_kind(run(), Asked)
+    first, asked = of_kind(run(), Asked)
+    assert (first.decision.step, first.decision.reason) == (0, Reason.FIRST_FRAME)
     assert (asked.decision.step, asked.decision.time_fs) == (3, 1.5)
     assert asked.decision.ask and asked.decision.energy_std == 0.5
 
@@ -240,12 +242,27 @@ def test_too_many_failed_labels_end_the_run() -> None:
             fine_tune(first_state(), plan(failure_budget=2)),
             lambda request: commits.append(request) or answers(request),
         )
-    assert len(of_kind(commits, Failed)) == 2  # so that a resumed run asks for the third again
+    actions = [event.action for event in of_kind(commits, Failed)]
+    assert actions == ["frame dropped, MD goes on with new noise"] * 2 + ["run stopped"]
+    # The last failure is on record, and a resumed run asks for the third label again.
     assert of_kind(commits, Commit)[-1].state.n_requests == 3
 
 
+@pytest.mark.parametrize("kind", ["verlet", "npt"])
+def test_without_noise_a_frame_without_label_is_passed_on_the_ensemble(kind: str) -> None:
+    answers = Answers(uncertain=[3], bad_labels=["0001"])
+    settings = plan(failure_budget=2)
+    settings = replace(settings, dynamics=replace(settings.dynamics, kind=kind))
+    yielded: list[Any] = []
+    play(fine_tune(first_state(), settings), lambda r: yielded.append(r) or answers(r))
+    (failed,) = of_kind(yielded, Failed)
+    assert failed.action == "frame dropped, step taken on the ensemble"
+    after = of_kind(yielded, PropagateRequest)[-1]
+    assert np.array_equal(after.substitute.positions, structure(3).positions)
+
+
 def test_failed_first_label_ends_the_run() -> None:
-    with pytest.raises(TaskError, match="label failed"):
+    with pytest.raises(TaskError, match="the first frame has no label"):
         run(Answers(bad_labels=["0000"]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,9 @@ def test_trajectory_follows_the_rule(finished: Path) -> None:
     assert np.array_equal(run.trajectory.steps[driven_by_reference], labelled)
     trusted = ~driven_by_reference
     assert np.all(run.trajectory.energy_std[trusted] <= run.trajectory.limit[trusted])
-    assert np.array_equal(run.decisions.step, labelled)
-    assert np.all(run.decisions.energy_std > run.decisions.limit)
+    assert np.array_equal(run.decisions.step, run.labels.step)
+    assert run.decisions.reason == ("first_frame", *["uncertain"] * len(labelled))
+    assert np.all(run.decisions.energy_std[1:] > run.decisions.limit[1:])
     rows = np.isin(run.trajectory.steps, labelled)
     assert np.allclose(run.trajectory.energy[rows], run.labels.shifted[1:], atol=1e-9)
     assert np.array_equal(run.trajectory.positions[rows], run.labels.positions[1:])
@@ -92,10 +93,24 @@ def test_calibration_is_of_the_labels_after_the_first(finished: Path) -> None:
     assert np.isnan(run.labels.error[0])
     np.testing.assert_allclose(run.labels.calibration_sum_squares[1:], np.cumsum(ratios))
     assert run.state.calibration.count == len(ratios)
+
+
+def test_each_step_is_driven_under_the_limit_of_the_labels_before_it(finished: Path) -> None:
+    """A labelled step is taken after its own label has entered the calibration."""
+    run = read_run(finished)
     threshold = settings(Path("any")).threshold.energy_threshold_eV(3)
-    last = largest_trusted_std(run.state.calibration, threshold=threshold)
-    if run.labels.step[-1] < run.trajectory.steps[-1]:
-        assert run.trajectory.limit[-1] == pytest.approx(last)
+    after_label = [
+        largest_trusted_std(
+            replace(run.state.calibration, count=int(count), sum_squares=float(squares)),
+            threshold=threshold,
+        )
+        for count, squares in zip(
+            run.labels.calibration_count, run.labels.calibration_sum_squares, strict=True
+        )
+    ]
+    assert len(set(after_label)) == len(after_label) >= 3
+    newest = np.searchsorted(run.labels.step, run.trajectory.steps, side="right") - 1
+    np.testing.assert_allclose(run.trajectory.limit, np.array(after_label)[newest], rtol=1e-12)
 
 
 def test_two_molecules_at_once_run_as_each_would_alone(
@@ -180,6 +195,20 @@ def test_config_that_cannot_be_is_refused(model: Path) -> None:
         settings(model, sampler={"chains": 1})
 
 
+class Kept:
+    """An open executor that leaving a run does not close: the pools are the whole session's."""
+
+    def __init__(self, executor: Any) -> None:
+        self.submit = executor.submit
+        self.chains_per_task = executor.chains_per_task
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
 @pytest.mark.timeout(180)
 def test_pools_give_the_trajectory_that_inline_gives(
     pools: ParslExecutor, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -188,9 +217,7 @@ def test_pools_give_the_trajectory_that_inline_gives(
     config = settings(model, dynamics={"length_ps": 0.005})
     inline = InlineExecutor(chains=pools.chains_per_task(config.sampler.chains))
     for name, executor in (("pools", pools), ("inline", inline)):
-        monkeypatch.setattr(
-            session, "open_executor", lambda *_, opened=executor, **__: nullcontext(opened)
-        )
+        monkeypatch.setattr(session, "open_executor", lambda *_, kept=executor, **__: Kept(kept))
         fine_tune([config], folders=[tmp_path / name])
     assert len(read_run(tmp_path / "pools").labels.name) >= 2
     assert_same_run(tmp_path / "pools", tmp_path / "inline")

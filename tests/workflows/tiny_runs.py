@@ -17,7 +17,7 @@ WHERE_AND_WHEN = frozenset({"directory", "seconds", "host", "traceback"})
 
 
 def settings(model: Path, **changes: dict[str, Any]) -> RunConfig:
-    """Twelve femtoseconds of water, with labels at steps 0, 1, 9 and 24 (this machine's rounding).
+    """Twelve femtoseconds of water, with labels at steps 0, 1, 6 and 11 (this machine's rounding).
 
     K is tight and the steps are large, so that chains of a random model differ enough to ask; the
     calibration's prior is stiff, so that its bad predictions do not lock the run in.
@@ -37,7 +37,7 @@ def settings(model: Path, **changes: dict[str, Any]) -> RunConfig:
         },
         "sampler": {"chains": 4, "steps": 20, "step_size": 0.04},
         "reference": {"engine": "tblite", "options": {"method": "GFN2-xTB"}},
-        "run": {"seed": 1},
+        "run": {"seed": 14},
     }
     for section, keys in changes.items():
         values[section] = {**values[section], **keys}
