@@ -249,9 +249,9 @@ class Segment:
 
     checkpoint: state after the last step taken; frame, prediction: the untrusted configuration of
     the next step, when the outcome is UNCERTAIN (that step is not taken yet); steps: (m,) step
-    numbers; energy: (m,) eV potential energy; energy_std: (m,) eV, NaN where the step was driven
-    by the reference; kinetic: (m,) eV; temperature: (m,) K; positions: (m, n_atoms, 3) Å;
-    cells: (m, 3, 3) Å.
+    numbers; energy: (m,) eV potential energy; energy_std: (m,) eV, NaN where a label or
+    another substitute drove the step; kinetic: (m,) eV; temperature: (m,) K; positions:
+    (m, n_atoms, 3) Å; cells: (m, 3, 3) Å.
     """
 
     outcome: Outcome

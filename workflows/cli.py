@@ -193,7 +193,8 @@ def model_list(as_json: Json = False) -> None:
     from bnnflow.potentials.registry import list_models
 
     models = list_models()
-    rows = [f"{m.name:<28}{'here' if m.present else 'not here':<10}{m.path}" for m in models]
+    width = max(len(m.name) for m in models) + 2
+    rows = [f"{m.name:<{width}}{'here' if m.present else 'not here':<10}{m.path}" for m in models]
     _show({"models": models}, lambda: "\n".join(rows), as_json)
 
 

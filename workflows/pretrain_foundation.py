@@ -3,7 +3,7 @@
     python -m workflows.pretrain_foundation --work foundation-work --out bnnflow/foundation
 
 Each step keeps its files in the work folder and is skipped when they are there already. From
-nothing it takes about an hour on one core.
+nothing it takes about half an hour on one core.
 """
 
 from __future__ import annotations

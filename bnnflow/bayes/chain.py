@@ -19,6 +19,9 @@ from bnnflow.errors import NonFiniteError
 Gradient = Callable[[Tensor, Minibatch], Tensor]
 """(theta (k, P), minibatch) to the gradient (k, P) of the negative log posterior, divided by N."""
 
+SMALLEST_SHARE = 0.01
+"""Steps below this share of the first step size do not count for the kinetic temperature: the
+momenta they start from belong to larger steps."""
 CHECK_EVERY = 50
 """Steps between two looks for numbers that are not finite (a look waits for the device)."""
 
@@ -76,7 +79,7 @@ def run_chains(
             friction=friction,
             n_data=n_data,
         )
-        if temperature == 1.0 and step_size > 0.01 * float(step_sizes[0]):
+        if temperature == 1.0 and step_size > SMALLEST_SHARE * float(step_sizes[0]):
             kinetic.append(_kinetic(state, mass, step_size, friction, n_data))
         if step % CHECK_EVERY == 0:
             _check(state.position, step)

@@ -69,3 +69,20 @@ def test_production_needs_an_ensemble(model: Path, tmp_path: Path) -> None:
     ).close()
     with pytest.raises(RunFolderError, match="no ensemble yet"):
         produce(tmp_path / "run", out=tmp_path / "out", length_ps=0.01, inline=True)
+
+
+def test_a_folder_of_another_production_is_refused(finished: Path, tmp_path: Path) -> None:
+    produce(finished, out=tmp_path, length_ps=0.002, seed=1, inline=True)
+    with pytest.raises(RunFolderError, match="another production"):
+        produce(finished, out=tmp_path, length_ps=0.002, seed=2, inline=True)
+
+
+def test_scripts_end_in_one_line_and_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from workflows import production
+    from workflows.console import guarded
+
+    monkeypatch.setattr("sys.argv", ["production", str(tmp_path / "nosuch")])
+    assert guarded(production.main) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

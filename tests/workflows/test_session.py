@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from tblite.ase import TBLite
 from tiny_runs import assert_labels_whole, assert_same_run, attempts, contents, settings
@@ -16,6 +17,7 @@ from tiny_runs import assert_labels_whole, assert_same_run, attempts, contents, 
 from bnnflow.data import open_run, read_run
 from bnnflow.errors import ConfigError, RunFolderError, UserError
 from bnnflow.potentials.ensemble import load_foundation
+from bnnflow.potentials.registry import sha256
 from bnnflow.records import Phase, Structure
 from bnnflow.tasks import predict_one
 from bnnflow.uncertainty import largest_trusted_std
@@ -159,7 +161,43 @@ def refused(folder: Path, call: Any, message: str) -> None:
 
 def test_folder_of_another_config_is_refused(copy: Path, model: Path) -> None:
     other = settings(model, run={"seed": 2})
-    refused(copy, lambda: fine_tune([other], folders=[copy], inline=True), "holds a run")
+    refused(copy, lambda: fine_tune([other], folders=[copy], inline=True), "of another config")
+    same = settings(model)
+    refused(copy, lambda: fine_tune([same], folders=[copy], inline=True), "holds this run already")
+
+
+def test_refused_second_folder_leaves_the_first_unmade(copy: Path, model: Path) -> None:
+    both, fresh = [settings(model), settings(model, run={"seed": 2})], copy.parent / "fresh"
+    refused(copy, lambda: fine_tune(both, folders=[fresh, copy], inline=True), "of another config")
+    assert not fresh.exists()
+
+
+def test_unknown_site_is_refused_before_anything_is_written(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nosuch"):
+        fine_tune([settings(model)], folders=[tmp_path / "run"], site="nosuch")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "message"),
+    [
+        ("potential", {"device": "cuda"}, "torch sees no GPU"),
+        ("potential", {"family": "nequip"}, "expected mace"),
+    ],
+)
+def test_potential_that_cannot_run_is_refused(
+    model: Path, tmp_path: Path, section: str, keys: dict[str, Any], message: str
+) -> None:
+    if message == "torch sees no GPU" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    config = settings(model, **{section: keys})
+    with pytest.raises(UserError, match=message):
+        fine_tune([config], folders=[tmp_path / "run"], inline=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_model_file_is_pinned(copy: Path, model: Path) -> None:
+    assert sha256(model) in read_run(copy).config_text
 
 
 def test_changed_config_is_refused_on_resume(copy: Path) -> None:
