@@ -10,3 +10,9 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize("name", ["workflows/configs/ethanol.yaml", "workflows/ethanol.py"])
 def test_readme_shows_the_file(name: str) -> None:
     assert (ROOT / name).read_text() in (ROOT / "README.md").read_text()
+
+
+def test_page_of_config_keys_is_up_to_date() -> None:
+    from bnnflow.config.page import page
+
+    assert (ROOT / "docs" / "config.md").read_text() == page()

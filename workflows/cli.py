@@ -117,7 +117,12 @@ def report(folder: Folder) -> None:
 @app.command()
 def validate(
     folder: Folder,
-    frames: Annotated[int, typer.Option(min=2, help="Random unlabelled frames to label.")] = 50,
+    frames: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Random unlabelled frames to label, 20 fs apart; fewer when no more fit."
+        ),
+    ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Which draw of frames.")] = 0,
     site: Site = None,
     inline: Inline = False,
@@ -151,7 +156,9 @@ def label(
         ),
     ],
     reference: Annotated[str, typer.Option(help="Config whose reference labels.")] = "ethanol",
-    folder: Annotated[Path | None, typer.Option(help="Where evidence is kept.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="For inputs, outputs and results; default: a temporary one.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Label structures with the reference, outside any run."""

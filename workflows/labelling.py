@@ -36,11 +36,17 @@ def label_targets(
     configs = [_config(name, reference, overrides) for name in names]
     structures = [_checked(config) for config in configs]
     parent = folder or Path(tempfile.mkdtemp(prefix="bnnflow-label-"))
-    jobs = enumerate(zip(names, configs, structures, strict=True))
+    jobs = enumerate(zip(names, configs, structures, strict=True), start=_first_free(parent))
     return [
         {"target": name} | _label(config, structure, parent / f"{index:04d}")
         for index, (name, config, structure) in jobs
     ]
+
+
+def _first_free(parent: Path) -> int:
+    """A folder used before keeps its labels: new ones are numbered on."""
+    used = [int(path.name) for path in parent.glob("[0-9]*") if path.name.isdigit()]
+    return max(used, default=-1) + 1
 
 
 def labels_table(labels: Sequence[dict[str, Any]]) -> str:

@@ -3,12 +3,14 @@
 python -m workflows.two_molecules runs/two
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 from bnnflow.config import RunConfig, parse_config
+from bnnflow.data import is_run
 from workflows.console import guarded
-from workflows.session import fine_tune
+from workflows.session import fine_tune, resume
 
 MOLECULES = ("CH3OH", "CH3CHO")
 
@@ -28,10 +30,15 @@ def config(molecule: str) -> RunConfig:
 
 
 def main() -> None:
-    """Run both over the same pools."""
-    parent = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/two")
-    folders = [parent / molecule for molecule in MOLECULES]
-    for run in fine_tune([config(molecule) for molecule in MOLECULES], folders=folders):
+    """Run both over the same pools, or go on with both, and say how they ended."""
+    parser = argparse.ArgumentParser(description="Two molecules at once over shared pools.")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/two"))
+    folders = [parser.parse_args().folder / molecule for molecule in MOLECULES]
+    if all(is_run(folder) for folder in folders):
+        runs = resume(folders)
+    else:
+        runs = fine_tune([config(molecule) for molecule in MOLECULES], folders=folders)
+    for run in runs:
         print(f"{run.folder}: {run.time_ps:g} ps with {run.labels} labels")
 
 

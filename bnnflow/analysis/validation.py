@@ -78,11 +78,15 @@ class ValidationResult:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows]
         head = (
-            f"{len(self.frames)} of {self.requested} random unlabelled frames, "
+            f"{len(self.frames)} of {self.requested} random unlabelled frames{self._why_fewer()}, "
             f"K = {figures['threshold_kcal_per_mol']:.3g} kcal/mol, {self.seconds:.0f} s"
         )
         ratio = f"energy RMSE, mean error removed: fine-tuned / foundation = {self.ratio:.3f}"
         return "\n".join([head, *lines, ratio, *(f"no label: {why}" for why in self.failures)])
+
+    def _why_fewer(self) -> str:
+        fewer = len(self.frames) < self.requested
+        return " (no more fit, apart as they must be, or had a label)" if fewer else ""
 
     def _per_frame(self) -> dict[str, list[float]]:
         return {

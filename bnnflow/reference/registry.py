@@ -69,6 +69,6 @@ def _is_kind(value: object, kind: str) -> bool:
 
 def _unknown(what: str, name: object, known: Iterable[str]) -> str:
     names = sorted(known)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
     return f"unknown {what} {name!r}: {hint}"
