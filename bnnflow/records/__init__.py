@@ -1,0 +1,78 @@
+"""The records that travel between the coordinator and the pools.
+
+Small things (frames, labels, decisions, checkpoints) travel by value as these frozen dataclasses;
+large things (weights, labelled data) by reference, as a path and a version. Units: see `units`.
+Every record is validated where it is made and trusted afterwards; every record can be pickled.
+"""
+
+from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing, Outcome, Segment
+from bnnflow.records.loop import (
+    Asked,
+    Calibration,
+    Commit,
+    Driven,
+    Event,
+    Failed,
+    Labelled,
+    LoopState,
+    Phase,
+    Spent,
+    Updated,
+)
+from bnnflow.records.requests import (
+    EnsembleRef,
+    LabelRequest,
+    PotentialSpec,
+    PredictRequest,
+    PropagateRequest,
+    SampleRequest,
+    SampleResult,
+    ScheduleSpec,
+)
+from bnnflow.records.structures import (
+    Decision,
+    Failure,
+    FailureCause,
+    FloatArray,
+    IntArray,
+    Label,
+    Prediction,
+    Reason,
+    Structure,
+)
+
+__all__ = [
+    "Asked",
+    "Calibration",
+    "Checkpoint",
+    "Commit",
+    "Decision",
+    "Driven",
+    "Dynamics",
+    "EnsembleRef",
+    "Event",
+    "Failed",
+    "Failure",
+    "FailureCause",
+    "FloatArray",
+    "Forcing",
+    "IntArray",
+    "Label",
+    "LabelRequest",
+    "Labelled",
+    "LoopState",
+    "Outcome",
+    "Phase",
+    "PotentialSpec",
+    "PredictRequest",
+    "Prediction",
+    "PropagateRequest",
+    "Reason",
+    "SampleRequest",
+    "SampleResult",
+    "ScheduleSpec",
+    "Segment",
+    "Spent",
+    "Structure",
+    "Updated",
+]

@@ -1,0 +1,138 @@
+"""What the pools are asked for, and what the sampling tasks answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing
+from bnnflow.records.structures import Structure
+
+
+@dataclass(frozen=True)
+class PotentialSpec:
+    """Which foundation model to load, and how.
+
+    model: name in the registry or path of a file; checksum: sha256 of the file, "" when unknown;
+    allow_pickle: load a whole-model pickle from elsewhere, which can run any code.
+    """
+
+    model: str
+    checksum: str = ""
+    allow_pickle: bool = False
+    dtype: str = "float32"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class EnsembleRef:
+    """A version of the posterior ensemble on disk: `directory/chain-JJ.safetensors` per member."""
+
+    directory: str
+    version: int
+    n_members: int
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """The sampling schedule of one posterior update (METHOD 3), all of it explicit.
+
+    name: what the run file records; steps: gradient steps; batch: frames per step; step_size:
+    lr0; noise_free_fraction, ramp_fraction: shares of the steps without noise, then with the
+    noise variance rising linearly to its full value; freeze_mass_fraction: share of the steps after
+    which the mass, which starts anew at each update, stays fixed.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    step_size: float
+    friction: float = 0.1
+    second_moment_decay: float = 0.999
+    epsilon: float = 1e-4
+    noise_free_fraction: float = 0.2
+    ramp_fraction: float = 0.05
+    freeze_mass_fraction: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class PropagateRequest:
+    """Drive MD with the ensemble for at most `n_steps`, or until a frame is not trusted.
+
+    limit: largest trusted sigma*, eV (inf: never ask, a production run); substitute: what the
+    next evaluation is given instead of the ensemble's prediction (a labelled step).
+    """
+
+    potential: PotentialSpec
+    ensemble: EnsembleRef
+    energy_std_floor: float
+    checkpoint: Checkpoint
+    dynamics: Dynamics
+    n_steps: int
+    limit: float
+    substitute: Forcing | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRequest:
+    """Label one structure with the reference in `directory` (unique to this label)."""
+
+    reference: Mapping[str, Any]
+    structure: Structure
+    directory: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class PredictRequest:
+    """Predict some structures with an ensemble, or with the foundation model (ensemble None).
+
+    energy_std_floor: fixed likelihood std of the energy, eV.
+    """
+
+    potential: PotentialSpec
+    ensemble: EnsembleRef | None
+    energy_std_floor: float
+    structures: tuple[Structure, ...]
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """Advance some chains of the ensemble to its next version.
+
+    previous: ensemble to start from, None for the foundation model; chains: indices held by this
+    task; labels: label folders of the data set, oldest first (the last one is the newest frame);
+    energy_shift: eV, added to every reference energy; energy_std: fixed likelihood std of each
+    label's energy, eV; prior_std: sigma_TL; directory: of the new version.
+    """
+
+    potential: PotentialSpec
+    previous: EnsembleRef | None
+    chains: tuple[int, ...]
+    n_members: int
+    version: int
+    labels: tuple[str, ...]
+    energy_shift: float
+    energy_std: float
+    prior_std: float
+    schedule: ScheduleSpec
+    seed: int
+    directory: str
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """Chains that reached the next version, and what they report of themselves.
+
+    kinetic_temperature: per chain, 1/(1 - friction/2) when stationary; energy_rmse: eV, over the
+    data set after the update, per chain; force_rmse: eV/Å.
+    """
+
+    version: int
+    chains: tuple[int, ...]
+    kinetic_temperature: tuple[float, ...]
+    energy_rmse: tuple[float, ...]
+    force_rmse: tuple[float, ...]
+    seconds: float
+    host: str
