@@ -62,7 +62,7 @@ def model_info(model: str) -> dict[str, Any]:
     """
     path = locate(model)
     if not path.is_file():
-        raise ModelError(_missing(model, path))
+        raise ModelError(f"{model} is not on this machine: expected the file {path}")
     info = asdict(ModelInfo(model, str(path), True)) | {"sha256": sha256(path)}
     card = path.with_suffix(".json")
     return info | (json.loads(card.read_text()) if card.is_file() else {})
