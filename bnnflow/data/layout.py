@@ -10,8 +10,6 @@ RUN_FILE = "run.h5"
 CONFIG_FILE = "config.yaml"
 LOCK_FILE = "run.lock"
 COMMITS = "commits"
-LABELS = "labels"
-ENSEMBLE = "ensemble"
 
 OnWrite = Callable[[str], None]
 

@@ -16,8 +16,6 @@ from bnnflow.data import segments, view
 from bnnflow.data.layout import (
     COMMITS,
     CONFIG_FILE,
-    ENSEMBLE,
-    LABELS,
     RUN_FILE,
     OnWrite,
     remove_leftovers,
@@ -78,14 +76,6 @@ class RunStore:
     def metadata(self) -> Mapping[str, Any]:
         """Versions, seed, created time, timestep_fs and whatever else the run was made with."""
         return self._origin.metadata
-
-    def label_directory(self, index: int) -> Path:
-        """Folder of one label request; not created here."""
-        return self.folder / LABELS / f"{index:04d}"
-
-    def ensemble_directory(self, version: int) -> Path:
-        """Folder of one ensemble version; not created here."""
-        return self.folder / ENSEMBLE / f"v{version:04d}"
 
     def commit(self, commit: Commit) -> int:
         """Write events and state so that a kill leaves all of them or none; returns the number.

@@ -52,12 +52,6 @@ def test_origin_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "config.yaml").read_bytes() == building.CONFIG.encode()
 
 
-def test_directories_are_named_in_the_folder(tmp_path: Path) -> None:
-    with building.run_with(tmp_path / "run", 0) as store:
-        assert store.label_directory(7) == tmp_path / "run" / "labels" / "0007"
-        assert store.ensemble_directory(12) == tmp_path / "run" / "ensemble" / "v0012"
-
-
 def test_same_config_is_to_be_resumed(tmp_path: Path) -> None:
     create(tmp_path / "run")
     with pytest.raises(RunFolderError, match="this run already: resume it"):
