@@ -8,10 +8,18 @@ import contextlib
 import io
 import warnings
 
+import torch
+
 with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
     warnings.simplefilter("ignore")
-    import mace.modules  # noqa: F401
-    from e3nn import o3  # noqa: F401
+    # TorchScript re-optimises a function after its first calls, which changes its rounding: a
+    # resumed worker would not repeat what a warm one did. e3nn's harmonics stay plain Python.
+    torch.jit._state.disable()
+    try:
+        import mace.modules  # noqa: F401
+        from e3nn import o3  # noqa: F401
+    finally:
+        torch.jit._state.enable()
 
 from bnnflow.potentials.ensemble import Ensemble, load_ensemble, load_foundation
 from bnnflow.potentials.protocol import Output, Potential
