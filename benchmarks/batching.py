@@ -56,7 +56,7 @@ def posterior() -> Posterior:
         data=LabelledSet.of(potential, labels, energy_shift=0.0),
         base=mean,
         active=active,
-        prior=GaussianPrior(mean[active], 0.5),
+        prior=GaussianPrior.of(mean[active], 0.5),
         energy_std=4e-3,
     )
 

@@ -6,6 +6,7 @@ BnnflowError
 │   ├── StructureError     the atoms cannot be simulated as given
 │   ├── ModelError         a foundation model is missing, unknown, unsafe or lacks an element
 │   ├── RunFolderError     a run folder is missing, locked, of another config, or damaged
+│   ├── SamplerError       the sampler cannot treat a system of this size
 │   └── ReferenceError     a reference code is missing or cannot do what was asked
 └── FaultError             a calculation went wrong at run time
     ├── NonFiniteError     a prediction, gradient or label is not a finite number
@@ -39,6 +40,10 @@ class ModelError(UserError):
 
 class RunFolderError(UserError):
     """A run folder is missing, in use, made from another config, or damaged."""
+
+
+class SamplerError(UserError):
+    """The sampler cannot treat a system of this size."""
 
 
 class ReferenceError(UserError):

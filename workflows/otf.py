@@ -42,6 +42,7 @@ from bnnflow.records import (
     PredictRequest,
     PropagateRequest,
     Reason,
+    RtoSpec,
     SampleRequest,
     SampleResult,
     ScheduleSpec,
@@ -69,6 +70,7 @@ class Plan:
     folder: str
     potential: PotentialSpec
     prior_std: float
+    head_prior_std: float | None
     reference: Mapping[str, Any]
     timeout_s: float
     dynamics: Dynamics
@@ -77,7 +79,7 @@ class Plan:
     threshold: float
     energy_std: float
     confidence: float
-    schedule: ScheduleSpec
+    schedule: ScheduleSpec | RtoSpec
     n_members: int
     chains_per_task: int
     continue_on: str
@@ -327,12 +329,14 @@ def _sample_request(
         schedule=plan.schedule,
         seed=plan.seed,
         directory=directory,
+        head_prior_std=plan.head_prior_std,
+        n_known=len(state.labels) - 1 if state.ensemble else 0,
     )
 
 
 def _gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
     """The same chains once more; at half the step size if they left the finite numbers."""
-    if failure.cause is not FailureCause.NON_FINITE:
+    if failure.cause is not FailureCause.NON_FINITE or isinstance(request.schedule, RtoSpec):
         return request
     schedule = replace(request.schedule, step_size=request.schedule.step_size / 2)
     return replace(request, schedule=schedule)

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from bnnflow.config import RunConfig, check_run, config_from_yaml
 from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
-from bnnflow.errors import RunFolderError
+from bnnflow.errors import ConfigError, RunFolderError
 from bnnflow.md import start
-from bnnflow.potentials.registry import locate, sha256
+from bnnflow.potentials.registry import load_potential, locate, sha256
 from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
+from bnnflow.training.prior_scale import suggest_prior_std
+from bnnflow.units import from_kcal_per_mol
 from executors.base import Executor
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
@@ -56,7 +58,10 @@ def fine_tune(
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
     structures = [check_run(config) for config in configs]
-    pinned = [_with_checksum(config) for config in configs]
+    pinned = [
+        with_prior(_with_checksum(config), structure)
+        for config, structure in zip(configs, structures, strict=True)
+    ]
     for config, path in zip(pinned, paths, strict=True):
         _refuse_taken(config, path)
     states = [_first_state(c, structure) for c, structure in zip(pinned, structures, strict=True)]
@@ -104,7 +109,8 @@ def make_plan(
     return Plan(
         folder=str(folder.resolve()),
         potential=config.potential.record(),
-        prior_std=config.potential.prior_std,
+        prior_std=_known(config.potential.prior_std),
+        head_prior_std=config.potential.head_prior_std,
         reference=config.reference.spec(),
         timeout_s=config.reference.timeout_s,
         dynamics=config.dynamics.record(),
@@ -137,6 +143,37 @@ def derived_seed(seed: int, *names: str) -> int:
     """A seed of its own for each purpose, from the config's one seed."""
     digest = hashlib.sha256(":".join([str(seed), *names]).encode()).digest()
     return int.from_bytes(digest[:7], "little")
+
+
+def with_prior(config: RunConfig, structure: Structure) -> RunConfig:
+    """The config with numbers for the prior's widths: its own, or those that give draws of the
+    prior the spread of forces that it expects, on the structure it starts from."""
+    section = config.potential
+    if config.sampler.schedule == "published" or None not in (
+        section.prior_std,
+        section.head_prior_std,
+    ):
+        return config
+    found = suggest_prior_std(
+        load_potential(replace(section.record(), device="cpu")),
+        [structure],
+        force_spread=from_kcal_per_mol(section.prior_force_spread_kcal_per_mol_A),
+    )
+    widths = {
+        "prior_std": section.prior_std or found.std,
+        "head_prior_std": section.head_prior_std or found.head_std,
+    }
+    potential = section.model_copy(update=widths)
+    return config.model_copy(update={"potential": potential})
+
+
+def _known(prior_std: float | None) -> float:
+    if prior_std is None:
+        raise ConfigError(
+            "potential.prior_std is not set, expected a number: start the run with `bnnflow run`, "
+            "which finds it"
+        )
+    return prior_std
 
 
 def _with_checksum(config: RunConfig) -> RunConfig:

@@ -79,7 +79,7 @@ def _settings(run: Run) -> list[tuple[str, str]]:
                      f"{config.material.charge}, multiplicity {config.material.multiplicity}"),
         ("reference", f"{config.reference.engine} ({options})" if options else
                       config.reference.engine),
-        ("foundation model", f"{config.potential.model}, prior std {config.potential.prior_std:g}"),
+        ("foundation model", f"{config.potential.model}, prior std {config.potential.prior_std}"),
         ("threshold K", f"{of_run(run)['threshold_kcal_per_mol']:.3g} kcal/mol of the cell, "
                         f"confidence {config.threshold.confidence:.0%}"),
         ("dynamics", f"{dynamics.kind}, {heat}, {dynamics.timestep_fs:g} fs steps, "

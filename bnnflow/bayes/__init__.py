@@ -1,20 +1,32 @@
-"""Bayesian posterior sampling in pure torch: prior, likelihood, minibatches, SGHMC, chains."""
+"""Bayesian posterior sampling in pure torch.
+
+`rto` and `hmc` condition samples on new data and correct them; `chain` runs SGHMC as published.
+"""
 
 from bnnflow.bayes.chain import ChainReport, run_chains
+from bnnflow.bayes.hmc import HmcReport, run_hmc
 from bnnflow.bayes.likelihood import energy_nll, force_nll, stress_nll
+from bnnflow.bayes.lowrank import LowRankMetric
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
 from bnnflow.bayes.prior import GaussianPrior
+from bnnflow.bayes.rto import Conditioned, LeastSquares, condition
 from bnnflow.bayes.schedules import cosine_step_sizes, noise_temperatures
 
 __all__ = [
     "ChainReport",
+    "Conditioned",
     "GaussianPrior",
+    "HmcReport",
+    "LeastSquares",
+    "LowRankMetric",
     "Minibatch",
     "MinibatchSampler",
+    "condition",
     "cosine_step_sizes",
     "energy_nll",
     "force_nll",
     "noise_temperatures",
     "run_chains",
+    "run_hmc",
     "stress_nll",
 ]

@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianPrior:
-    """theta ~ N(mean, std^2 I).
+    """theta ~ N(mean, diag(std^2)).
 
     mean: (P,), a copy of its own: a prior that shares memory with the live weights follows them
-    and never pulls (DECISIONS 9); std: sigma_TL.
+    and never pulls (DECISIONS 9); std: (P,), sigma_TL for the weights. Make it with `of`.
     """
 
     mean: Tensor
-    std: float
+    std: Tensor
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", self.mean.detach().clone())
+    @classmethod
+    def of(cls, mean: Tensor, std: float | Tensor) -> GaussianPrior:
+        """mean: (P,); std: one for all parameters, or (P,)."""
+        wide = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
+        return cls(mean.detach().clone(), wide.expand(mean.shape).clone())
 
     def gradient(self, theta: Tensor) -> Tensor:
         """Gradient of the negative log density at theta (k, P), in closed form."""
@@ -28,5 +32,5 @@ class GaussianPrior:
 
     def negative_log_density(self, theta: Tensor) -> Tensor:
         """Negative log density (k,) at theta (k, P)."""
-        squares = ((theta - self.mean) / self.std).square().sum(-1)
-        return 0.5 * squares + theta.shape[-1] * (math.log(self.std) + 0.5 * math.log(2 * math.pi))
+        squares = ((theta - self.mean) / self.std).square() + math.log(2 * math.pi)
+        return (0.5 * squares + self.std.log()).sum(-1)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULT_FAMILY: str = "mace"
-DEFAULT_SCHEDULE: str = "published"
+DEFAULT_SCHEDULE: str = "rto"
 
 FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "mace": {
@@ -25,14 +25,15 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 }
 """Family -> section -> key -> default."""
 
-SCHEDULES: Mapping[str, Mapping[str, float]] = {
-    "published": {
-        "noise_free_fraction": 398 / 2000,
-        "ramp_fraction": 102 / 2000,
-        "freeze_mass_fraction": 1.0,
-    },
+PUBLISHED: Mapping[str, float] = {
+    "noise_free_fraction": 398 / 2000,
+    "ramp_fraction": 102 / 2000,
+    "freeze_mass_fraction": 1.0,
 }
-"""Schedule -> what it fixes. published: 398 of 2000 steps without noise, full noise at step 500."""
+"""398 of 2000 steps without noise, full noise at step 500."""
+
+SCHEDULES: Mapping[str, Mapping[str, float]] = {"published": PUBLISHED, "rto": PUBLISHED}
+"""Schedule -> what it fixes; rto uses none of it."""
 
 
 def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +46,9 @@ def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     family = _named(filled, "potential", "family", FAMILY_DEFAULTS, DEFAULT_FAMILY)
     schedule = _named(filled, "sampler", "schedule", SCHEDULES, DEFAULT_SCHEDULE)
     for section, defaults in FAMILY_DEFAULTS[family].items():
-        filled[section] = _with_defaults(filled.get(section), defaults)
+        # A sampler that mixes needs a prior of the model at hand, see training.prior_scale.
+        unknown = (section, schedule) == ("potential", "rto")
+        filled[section] = _with_defaults(filled.get(section), {} if unknown else defaults)
     filled["sampler"] = _with_defaults(filled.get("sampler"), SCHEDULES[schedule])
     return filled
 

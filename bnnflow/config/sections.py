@@ -7,10 +7,12 @@ depend on the model's family or the schedule's name stands here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticUndefined
 
 from bnnflow import records
 from bnnflow.config.base import Section
@@ -64,9 +66,23 @@ class PotentialConfig(Section):
         default="mace", description="architecture; sets defaults of prior, calibration, step size"
     )
     checksum: str = Field(default="", description="sha256 the model file must have; empty: any")
-    prior_std: float = Field(
+    prior_std: float | None = Field(
+        default=None,
         gt=0,
-        description="sigma_TL, std of the prior around the foundation weights; default by family",
+        description="sigma_TL, std of the prior around the foundation weights; default: by family "
+        "for schedule published; for rto found at the start from prior_force_spread",
+    )
+    head_prior_std: float | None = Field(
+        default=None,
+        gt=0,
+        description="std of the prior of the force-std head; default: prior_std for schedule "
+        "published; for rto found at the start, so that the head may halve or double s0",
+    )
+    prior_force_spread_kcal_per_mol_A: float = Field(
+        default=5.0,
+        gt=0,
+        description="spread of forces that the found prior_std gives: the error expected of the "
+        "foundation model, kcal/mol/Å",
     )
     allow_pickle: bool = Field(
         default=False,
@@ -133,24 +149,43 @@ class CalibrationConfig(Section):
 
 
 class SamplerConfig(Section):
-    """The posterior chains, and the schedule of each update (METHOD 3)."""
+    """The posterior chains, and how each update moves them."""
 
-    schedule: Literal["published"] = Field(
-        default="published", description="named; sets the defaults from noise_free_fraction on"
+    schedule: Literal["rto", "published"] = Field(
+        default="rto",
+        description="rto: condition on the new label, then HMC; published: SGHMC of METHOD 3",
     )
     chains: int = Field(default=8, ge=2, description="independent chains, the ensemble's members")
-    steps: int = Field(default=2000, ge=1, description="gradient steps per update")
-    batch: int = Field(default=5, ge=2, description="frames per gradient step")
-    step_size: float = Field(gt=0, description="lr0 at the first step; default by family")
-    friction: float = Field(default=0.1, gt=0, lt=1, description="a, momentum lost per step")
-    second_moment_decay: float = Field(default=0.999, gt=0, lt=1, description="beta of the mass")
-    epsilon: float = Field(default=1e-4, gt=0, description="added to the mass's square root")
-    noise_free_fraction: float = Field(ge=0, le=1, description="share of the steps without noise")
-    ramp_fraction: float = Field(ge=0, le=1, description="then, steps of rising noise")
+    trajectories: int = Field(default=20, ge=1, description="rto: of HMC per update")
+    leapfrog_steps: int = Field(
+        default=5, ge=1, description="rto: per trajectory, each a gradient over all labels"
+    )
+    max_jacobians: int = Field(
+        default=10, ge=1, description="rto: row-by-row derivatives of all labels, per update"
+    )
+    max_steps: int = Field(default=40, ge=1, description="rto: Gauss-Newton steps per update")
+    steps: int = Field(default=2000, ge=1, description="published: gradient steps per update")
+    batch: int = Field(default=5, ge=2, description="published: frames per gradient step")
+    step_size: float = Field(
+        gt=0, description="published: lr0 at the first step; default by family"
+    )
+    friction: float = Field(
+        default=0.1, gt=0, lt=1, description="published: a, momentum lost per step"
+    )
+    second_moment_decay: float = Field(
+        default=0.999, gt=0, lt=1, description="published: beta of the mass"
+    )
+    epsilon: float = Field(
+        default=1e-4, gt=0, description="published: added to the mass's square root"
+    )
+    noise_free_fraction: float = Field(
+        ge=0, le=1, description="published: share of the steps without noise"
+    )
+    ramp_fraction: float = Field(ge=0, le=1, description="published: then, steps of rising noise")
     freeze_mass_fraction: float = Field(
         gt=0,
         le=1,
-        description="share of the steps after which the mass stays fixed",
+        description="published: share of the steps after which the mass stays fixed",
     )
 
     @model_validator(mode="after")
@@ -162,12 +197,34 @@ class SamplerConfig(Section):
             )
         return self
 
-    def record(self) -> records.ScheduleSpec:
+    @model_validator(mode="after")
+    def _keys_are_used(self) -> SamplerConfig:
+        """A number set for another schedule would have no effect, and nobody would notice."""
+        other = "published" if self.schedule == "rto" else "rto"
+        for key in sorted(_keys_of(other)):
+            default = type(self).model_fields[key].default
+            if default is not PydanticUndefined and getattr(self, key) != default:
+                raise ValueError(
+                    f"has {key}, which only schedule {other} uses, but schedule is "
+                    f"{self.schedule}: remove it, or set sampler.schedule to {other}"
+                )
+        return self
+
+    def record(self) -> records.ScheduleSpec | records.RtoSpec:
         """The schedule with every number explicit; changes to the named one show in its name."""
-        values = self.model_dump(exclude={"schedule", "chains"})
-        fixed = SCHEDULES[self.schedule]
+        values = self.model_dump(include=_keys_of(self.schedule))
+        fixed = {**SCHEDULES[self.schedule]}
+        if self.schedule == "rto":
+            fixed = {key: type(self).model_fields[key].default for key in values}
         changed = [f"{key}={values[key]:g}" for key in fixed if values[key] != fixed[key]]
-        return records.ScheduleSpec(name=" ".join([self.schedule, *changed]), **values)
+        spec = records.RtoSpec if self.schedule == "rto" else records.ScheduleSpec
+        return spec(name=" ".join([self.schedule, *changed]), **values)
+
+
+def _keys_of(schedule: str) -> set[str]:
+    """The sampler's keys that a schedule uses, but for the number of chains."""
+    spec = records.RtoSpec if schedule == "rto" else records.ScheduleSpec
+    return {item.name for item in fields(spec)} - {"name"}
 
 
 class ReferenceConfig(Section):

@@ -22,6 +22,14 @@ from bnnflow.records import (
 
 Rows = dict[str, Any]
 """Column -> array of m rows."""
+PER_CHAIN = (
+    "kinetic_temperature",
+    "energy_rmse",
+    "force_rmse",
+    "acceptance",
+    "held_in_change",
+)
+"""What each chain reports of an update."""
 
 
 def rows_of(event: Event, timestep_fs: float) -> tuple[str, Rows]:
@@ -86,10 +94,7 @@ def _predicted(prediction: Prediction | None, shape: tuple[int, ...]) -> Rows:
 
 def _updated(event: Updated, _timestep_fs: float) -> Rows:
     n_members = event.ensemble.n_members
-    per_chain = {
-        name: np.full(n_members, np.nan)
-        for name in ("kinetic_temperature", "energy_rmse", "force_rmse")
-    }
+    per_chain = {name: np.full(n_members, np.nan) for name in PER_CHAIN}
     for result in event.results:
         for name, values in per_chain.items():
             values[list(result.chains)] = getattr(result, name)

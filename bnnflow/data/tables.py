@@ -114,8 +114,9 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class Updates:
-    """One row per ensemble version; kinetic_temperature, energy_rmse (eV), force_rmse (eV/Å) per
-    chain, NaN where a chain reported none; seconds: summed over the tasks.
+    """One row per ensemble version; kinetic_temperature, energy_rmse (eV), force_rmse (eV/Å),
+    acceptance and held_in_change (see `records.SampleResult`) per chain, NaN where a chain
+    reported none; seconds: summed over the tasks.
     """
 
     version: Integers
@@ -125,6 +126,8 @@ class Updates:
     kinetic_temperature: PerMember
     energy_rmse: PerMember
     force_rmse: PerMember
+    acceptance: PerMember
+    held_in_change: PerMember
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,6 +132,14 @@ class MacePotential:
         }
         return self.layout.flatten(self._trainable | drawn).clone()
 
+    def heads(self) -> Tensor:
+        """(P,) True for the parameters of the force-std head."""
+        masks = {
+            name: torch.full_like(value, name.startswith("head."), dtype=torch.bool)
+            for name, value in self._trainable.items()
+        }
+        return self.layout.flatten(masks)
+
     def active(self, elements: tuple[int, ...]) -> Tensor:
         """(P,) True where a parameter acts on systems of these elements (DECISIONS 6)."""
         present = [number in elements for number in self.elements]

@@ -49,6 +49,10 @@ class Potential(Protocol):
         """(P,) pre-trained weights, and heads drawn so that sigma starts at s0 everywhere."""
         ...
 
+    def heads(self) -> Tensor:
+        """(P,) True for the parameters of added heads, which were not pre-trained."""
+        ...
+
     def active(self, elements: tuple[int, ...]) -> Tensor:
         """(P,) True where a parameter acts on systems of these elements only."""
         ...

@@ -56,6 +56,21 @@ class ScheduleSpec:
     freeze_mass_fraction: float = 1.0
 
 
+@dataclass(frozen=True)
+class RtoSpec:
+    """How an update conditions samples on new labels and corrects them (`bayes.rto`, `bayes.hmc`).
+
+    name: what the run file records; trajectories, leapfrog_steps: of HMC, each step a gradient over
+    all labels; max_jacobians, max_steps: of the Gauss-Newton search before it.
+    """
+
+    name: str
+    trajectories: int = 20
+    leapfrog_steps: int = 5
+    max_jacobians: int = 10
+    max_steps: int = 40
+
+
 @dataclass(frozen=True, eq=False)
 class PropagateRequest:
     """Drive MD with the ensemble for at most `n_steps`, or until a frame is not trusted.
@@ -103,8 +118,10 @@ class SampleRequest:
 
     previous: ensemble to start from, None for the foundation model; chains: indices held by this
     task; labels: label folders of the data set, oldest first (the last one is the newest frame);
+    n_known: how many of them `previous` has seen already;
     energy_shift: eV, added to every reference energy; energy_std: fixed likelihood std of each
-    label's energy, eV; prior_std: sigma_TL; directory: of the new version.
+    label's energy, eV; prior_std: sigma_TL; head_prior_std: of the added heads' parameters, None:
+    the same; directory: of the new version.
     """
 
     potential: PotentialSpec
@@ -116,17 +133,21 @@ class SampleRequest:
     energy_shift: float
     energy_std: float
     prior_std: float
-    schedule: ScheduleSpec
+    schedule: ScheduleSpec | RtoSpec
     seed: int
     directory: str
+    n_known: int = 0
+    head_prior_std: float | None = None
 
 
 @dataclass(frozen=True)
 class SampleResult:
     """Chains that reached the next version, and what they report of themselves.
 
-    kinetic_temperature: per chain, 1/(1 - friction/2) when stationary; energy_rmse: eV, over the
-    data set after the update, per chain; force_rmse: eV/Å.
+    kinetic_temperature: per chain, 1 when stationary (SGHMC: 1/(1 - friction/2)); energy_rmse: eV,
+    over the data set after the update, per chain; force_rmse: eV/Å; acceptance: of HMC, NaN
+    without; held_in_change: root mean square change, in the likelihood's stds, of the predictions
+    for the labels that were known before the update (NaN without any).
     """
 
     version: int
@@ -134,5 +155,7 @@ class SampleResult:
     kinetic_temperature: tuple[float, ...]
     energy_rmse: tuple[float, ...]
     force_rmse: tuple[float, ...]
+    acceptance: tuple[float, ...]
+    held_in_change: tuple[float, ...]
     seconds: float
     host: str

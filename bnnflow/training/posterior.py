@@ -91,9 +91,9 @@ class Posterior:
         """(k, n_active) gradient at theta, from one weighted minibatch per chain."""
         leaf = theta.detach().clone().requires_grad_(True)
         index = minibatch.index.to(leaf.device)
-        output = self._evaluate(leaf, index, create_graph=True)
-        loss = (self._nll(output, index) * minibatch.weight.to(leaf)).sum()
-        (slope,) = torch.autograd.grad(loss, leaf)
+        nll = self.frame_nll(leaf, index)
+        _require_finite(nll)
+        (slope,) = torch.autograd.grad((nll * minibatch.weight.to(leaf)).sum(), leaf)
         return (slope + self.prior.gradient(theta)) / len(self.data)
 
     def errors(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,8 @@ class Posterior:
         energy, force = torch.zeros(2, len(theta), device=theta.device)
         frames = torch.arange(len(self.data), device=theta.device)
         for index in frames.split(FRAMES_AT_ONCE):
-            output = self._evaluate(theta, index.expand(len(theta), -1), create_graph=False)
+            output = self.evaluate(theta, index.expand(len(theta), -1))
+            _require_finite(output.energy)
             mask = self.data.graphs.mask[index].unsqueeze(-1)
             wrong = (output.forces.detach() - self.data.forces[index]) * mask
             energy += (output.energy.detach() - self.data.energy[index]).square().sum(-1)
@@ -115,19 +116,21 @@ class Posterior:
         everything[:, self.active] = theta
         return everything
 
-    def _evaluate(self, theta: Tensor, index: Tensor, *, create_graph: bool) -> Output:
-        output = self.potential.evaluate(
+    def frame_nll(self, theta: Tensor, index: Tensor) -> Tensor:
+        """(k, b) negative log-likelihood of frames (k, b), differentiable in theta."""
+        return self._nll(self.evaluate(theta, index), index)
+
+    def evaluate(self, theta: Tensor, index: Tensor) -> Output:
+        """Predictions for frames (k, b) of the data set by chains (k, n_active).
+
+        They are differentiable in theta where it asks for gradients.
+        """
+        return self.potential.evaluate(
             self.full(theta),
             self.data.graphs.take(index),
             stress=bool(self.data.has_stress.any()),
-            create_graph=create_graph,
+            create_graph=theta.requires_grad,
         )
-        if not bool(torch.isfinite(output.energy.detach()).all()):
-            raise NonFiniteError(
-                "a chain predicts an energy that is not finite: expected finite energies; use a "
-                "smaller step size"
-            )
-        return output
 
     def _nll(self, output: Output, index: Tensor) -> Tensor:
         """(k, b) negative log-likelihood of each frame drawn."""
@@ -143,3 +146,11 @@ class Posterior:
             return nll
         stress = stress_nll(stress=output.stress, target=data.stress[index], std=STRESS_STD)
         return nll + stress * data.has_stress[index]
+
+
+def _require_finite(values: Tensor) -> None:
+    if not bool(torch.isfinite(values.detach()).all()):
+        raise NonFiniteError(
+            "a chain predicts an energy that is not finite: expected finite energies; use a "
+            "smaller step size"
+        )

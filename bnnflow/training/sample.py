@@ -2,57 +2,59 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from pathlib import Path
 
 import torch
 
-from bnnflow.bayes import (
-    ChainReport,
-    GaussianPrior,
-    cosine_step_sizes,
-    noise_temperatures,
-    run_chains,
-)
+from bnnflow.bayes import GaussianPrior
 from bnnflow.potentials import Potential, load_potential
 from bnnflow.potentials.ensemble import load_member, member_path, save_member
-from bnnflow.records import Label, SampleRequest, SampleResult
+from bnnflow.records import Label, RtoSpec, SampleRequest, SampleResult
+from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import LabelledSet, Posterior
+from bnnflow.training.rto_update import rto_update
+from bnnflow.training.sghmc_update import sghmc_update
 
 
 def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
     """Advance the chains of a request by one update and write them to its directory.
 
-    labels: the data set, oldest first. Raises NonFiniteError when a chain diverges.
+    labels: the data set, oldest first. Raises NonFiniteError when a chain diverges, SamplerError
+    when the update does not fit into memory.
     """
     began = time.monotonic()
     potential = load_potential(request.potential)
     posterior = _posterior(request, potential, labels)
-    start = _start(request, potential).to(posterior.base.device)
-    report = _run(request, posterior, start[:, posterior.active])
+    moved = _move(request, potential, posterior)
     directory = Path(request.directory)
     directory.mkdir(parents=True, exist_ok=True)
-    for chain, values in zip(request.chains, report.position, strict=True):
+    for chain, values in zip(request.chains, moved.position, strict=True):
         save_member(member_path(request.directory, chain), active=posterior.active, values=values)
-    energy, force = posterior.errors(report.position)
+    energy, force = posterior.errors(moved.position)
     return SampleResult(
         version=request.version,
         chains=request.chains,
-        kinetic_temperature=tuple(report.kinetic_temperature.tolist()),
+        kinetic_temperature=tuple(moved.kinetic_temperature.tolist()),
         energy_rmse=tuple(energy.tolist()),
         force_rmse=tuple(force.tolist()),
+        acceptance=tuple(moved.acceptance.tolist()),
+        held_in_change=tuple(moved.held_in_change.tolist()),
         seconds=time.monotonic() - began,
         host=platform.node(),
     )
 
 
-def stream(seed: int, *names: str | int) -> torch.Generator:
-    """A generator of its own for each purpose: the same names give the same stream anywhere."""
-    text = ":".join(str(part) for part in (seed, *names))
-    digest = hashlib.sha256(text.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+def _move(request: SampleRequest, potential: Potential, posterior: Posterior) -> Moved:
+    previous = _previous(request, posterior)
+    if isinstance(request.schedule, RtoSpec):
+        return rto_update(request, request.schedule, posterior, previous)
+    if previous is None:
+        heads = [stream(request.seed, "head", chain) for chain in request.chains]
+        previous = torch.stack([potential.start(generator) for generator in heads])
+        previous = previous.to(posterior.base.device)[:, posterior.active]
+    return sghmc_update(request, request.schedule, posterior, previous)
 
 
 def _posterior(request: SampleRequest, potential: Potential, labels: list[Label]) -> Posterior:
@@ -60,50 +62,22 @@ def _posterior(request: SampleRequest, potential: Potential, labels: list[Label]
     device = torch.device(request.potential.device)
     mean = potential.prior_mean().to(device)
     active = potential.active(tuple(elements)).to(device)
+    heads = potential.heads().to(device)
+    std = torch.where(heads, request.head_prior_std or request.prior_std, request.prior_std)
     return Posterior(
         potential=potential,
         data=LabelledSet.of(potential, labels, energy_shift=request.energy_shift).to(device),
         base=mean,
         active=active,
-        prior=GaussianPrior(mean[active], request.prior_std),
+        prior=GaussianPrior.of(mean[active], std[active]),
         energy_std=request.energy_std,
     )
 
 
-def _start(request: SampleRequest, potential: Potential) -> torch.Tensor:
-    """(k, P): the chains' previous samples, or the pre-trained weights with new heads."""
-    previous = request.previous
-    if previous is None:
-        heads = [stream(request.seed, "head", chain) for chain in request.chains]
-        return torch.stack([potential.start(generator) for generator in heads])
-    return torch.stack(
-        [load_member(request.potential, previous, chain) for chain in request.chains]
-    )
-
-
-def _run(request: SampleRequest, posterior: Posterior, start: torch.Tensor) -> ChainReport:
-    schedule = request.schedule
-    noise_free = round(schedule.noise_free_fraction * schedule.steps)
-    return run_chains(
-        start,
-        posterior.gradient,
-        n_data=len(posterior.data),
-        batch=schedule.batch,
-        step_sizes=cosine_step_sizes(n_steps=schedule.steps, initial=schedule.step_size),
-        temperatures=noise_temperatures(
-            n_steps=schedule.steps,
-            noise_free=noise_free,
-            ramp=round(schedule.ramp_fraction * schedule.steps),
-        ),
-        friction=schedule.friction,
-        decay=schedule.second_moment_decay,
-        epsilon=schedule.epsilon,
-        # The first step has to set the mass, whatever follows.
-        freeze_mass_at=max(1, round(schedule.freeze_mass_fraction * schedule.steps)),
-        noise_generators=[_chain_stream(request, "noise", chain) for chain in request.chains],
-        batch_generators=[_chain_stream(request, "batch", chain) for chain in request.chains],
-    )
-
-
-def _chain_stream(request: SampleRequest, purpose: str, chain: int) -> torch.Generator:
-    return stream(request.seed, purpose, request.version, chain)
+def _previous(request: SampleRequest, posterior: Posterior) -> torch.Tensor | None:
+    """(k, n_active): the chains' last samples, None before the first update."""
+    ensemble = request.previous
+    if ensemble is None:
+        return None
+    members = [load_member(request.potential, ensemble, chain) for chain in request.chains]
+    return torch.stack(members).to(posterior.base.device)[:, posterior.active]

@@ -133,7 +133,7 @@ class Story:
         temperature = tuple(1.05 + self.rng.normal(scale=0.02, size=MEMBERS))
         rmse = tuple(0.5 * K * self.rng.uniform(0.5, 1.0, size=MEMBERS) / np.sqrt(version))
         chains = tuple(range(MEMBERS))
-        result = SampleResult(version, chains, temperature, rmse, rmse, 30.0, "h")
+        result = SampleResult(version, chains, temperature, rmse, rmse, rmse, rmse, 30.0, "h")
         self.commit(Phase.PROPAGATE, Updated(self.ensemble, (result,)), self.spend("update", 30.0))
 
     def drive(self, steps: int) -> None:

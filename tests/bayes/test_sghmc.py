@@ -74,7 +74,7 @@ def test_kinetic_temperature_of_a_stationary_chain() -> None:
 
 def test_prior_pulls_and_does_not_follow_the_weights() -> None:
     weights = torch.zeros(3)
-    prior = GaussianPrior(weights, 0.5)
+    prior = GaussianPrior.of(weights, 0.5)
     weights += 1.0
     assert torch.equal(prior.mean, torch.zeros(3))
     theta = weights.expand(2, 3).clone().requires_grad_(True)
@@ -85,7 +85,7 @@ def test_prior_pulls_and_does_not_follow_the_weights() -> None:
 
 def test_prior_density_is_a_normal_density() -> None:
     theta = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    prior = GaussianPrior(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64), 0.7)
+    prior = GaussianPrior.of(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64), 0.7)
     normal = torch.distributions.Normal(prior.mean, torch.tensor(0.7, dtype=torch.float64))
     assert torch.allclose(prior.negative_log_density(theta), -normal.log_prob(theta).sum(-1))
 

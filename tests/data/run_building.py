@@ -126,6 +126,8 @@ def events(number: int) -> tuple[Event, ...]:
             (1.0,) * len(chains),
             (0.1,) * len(chains),
             (0.2,) * len(chains),
+            (0.7,) * len(chains),
+            (1.1,) * len(chains),
             2.0,
             "h",
         )

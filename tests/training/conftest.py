@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "potentials"))
+sys.path[:0] = [str(Path(__file__).parents[1] / "potentials"), str(Path(__file__).parent)]
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +23,25 @@ def tiny_single(tmp_path_factory: pytest.TempPathFactory):
     from tiny_mace import Tiny
 
     return Tiny("8x0e", tmp_path_factory.mktemp("single"), torch.float32)
+
+
+@pytest.fixture
+def labels(tiny_double):
+    from made_up_posterior import ragged_labels
+
+    return ragged_labels(tiny_double)
+
+
+@pytest.fixture
+def posterior(tiny_double, labels):
+    from made_up_posterior import posterior_of
+
+    return posterior_of(tiny_double, labels)
+
+
+@pytest.fixture
+def theta(tiny_double, posterior):
+    """(k, n_active), away from the prior mean."""
+    from made_up_posterior import CHAINS
+
+    return tiny_double.members(CHAINS)[:, posterior.active]

@@ -156,7 +156,7 @@ def test_one_noise_free_step_is_the_papers(
     start = torch.stack([potential.start(generator) for generator in generators])[:, active]
     mean = potential.prior_mean()
     data = LabelledSet.of(potential, labels, energy_shift=request.energy_shift)
-    prior = GaussianPrior(mean[active], request.prior_std)
+    prior = GaussianPrior.of(mean[active], request.prior_std)
     posterior = Posterior(potential, data, mean, active, prior, request.energy_std)
     whole = Minibatch(torch.arange(3).expand(len(CHAINS), -1), torch.ones(len(CHAINS), 3))
     slope = posterior.gradient(start, whole)
@@ -183,7 +183,7 @@ def test_the_schedule_reaches_the_sampler(
         seen.update(keywords)
         return ChainReport(start, torch.ones(len(start)))
 
-    module = import_module("bnnflow.training.sample")  # the package has a function of that name
+    module = import_module("bnnflow.training.sghmc_update")
     monkeypatch.setattr(module, "run_chains", stand_still)
     schedule = ScheduleSpec(
         name="unusual",

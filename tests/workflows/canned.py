@@ -76,6 +76,7 @@ def plan(**changes: Any) -> Plan:
         "folder": "/run",
         "potential": PotentialSpec("canned"),
         "prior_std": 0.5,
+        "head_prior_std": None,
         "reference": {"engine": "canned"},
         "timeout_s": 10.0,
         "dynamics": Dynamics("langevin", 0.5, ((0.0, 300.0),)),
@@ -164,7 +165,9 @@ class Answers:
         if self.bad_chains:
             return failure("sample", self.bad_chains.pop(0))
         ones = (1.0,) * len(request.chains)
-        return SampleResult(request.version, request.chains, ones, ones, ones, 1.0, "here")
+        return SampleResult(
+            request.version, request.chains, ones, ones, ones, ones, ones, 1.0, "here"
+        )
 
 
 def play(loop: Loop, answers: Callable[[Any], Any]) -> list[Any]:

@@ -1,8 +1,10 @@
-"""A warmed-up parent whose forks go on with runs and are killed: `kill_server.py MODEL LENGTH_PS`.
+"""A parent whose forks go on with runs and are killed: `kill_server.py MODEL LENGTH_PS [cold]`.
 
 Reads one JSON object per line: {"folder": F, "kill_at": K or null, "kill_after_s": T or null}. A
 fork starts the run in F, or resumes it; it kills itself at its K-th write point, or is killed with
 its process group after T seconds. Prints {"signal": S, "code": C, "points": [names passed]}.
+The parent warms up with a run of its own, which saves time; `cold` forks are as new as a process
+that a worker starts in.
 """
 
 from __future__ import annotations
@@ -104,15 +106,16 @@ def serve(config: RunConfig, order: dict[str, Any]) -> dict[str, Any]:
     return {"signal": os.WTERMSIG(status), "code": code, "points": points}
 
 
-def main(model: Path, length_ps: float) -> None:
-    """Warm up with a run of its own, then serve."""
+def main(model: Path, length_ps: float, *, warm: bool) -> None:
+    """Warm up unless told not to, then serve."""
     torch.set_num_threads(1)
     config = settings(model, dynamics={"length_ps": length_ps})
-    with tempfile.TemporaryDirectory() as folder:
-        go_on(config, Path(folder) / "warm")
+    if warm:
+        with tempfile.TemporaryDirectory() as folder:
+            go_on(config, Path(folder) / "warm")
     for line in sys.stdin:
         print(json.dumps(serve(config, json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), warm=sys.argv[3:] != ["cold"])

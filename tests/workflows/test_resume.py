@@ -167,9 +167,10 @@ def test_log_counts_on_after_a_resume(
 class KillServer:
     """The process whose forks are killed; see kill_server.py."""
 
-    def __init__(self, model: Path, length_ps: float) -> None:
+    def __init__(self, model: Path, length_ps: float, *options: str) -> None:
+        script = HERE / "kill_server.py"
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", HERE / "kill_server.py", model, str(length_ps)],
+            [sys.executable, "-W", "ignore", script, model, str(length_ps), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -249,6 +250,24 @@ NAMES = (
     "member.save",
 )
 """Every write of a run without failures."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("member", [0, 2])
+def test_update_killed_and_repeated_by_a_process_that_has_done_nothing_before(
+    short: Path, model: Path, tmp_path: Path, member: int
+) -> None:
+    """Killed in the second update before a member is saved; a new process rounds as the old one."""
+    with KillServer(model, SHORT_PS, "cold") as server:
+        points = server.go_on(tmp_path / "whole")["points"]
+    assert_same_run(tmp_path / "whole", short)
+    saves = [index for index, point in enumerate(points) if point == "member.save:before"]
+    assert len(saves) == 2 * 4
+    with KillServer(model, SHORT_PS, "cold") as server:
+        assert server.go_on(tmp_path / "run", kill_at=saves[4 + member])["signal"] == 9
+    with KillServer(model, SHORT_PS, "cold") as server:
+        assert server.go_on(tmp_path / "run")["code"] == 0
+    assert_same_run(tmp_path / "run", short)
 
 
 @pytest.mark.slow

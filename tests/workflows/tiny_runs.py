@@ -35,7 +35,7 @@ def settings(model: Path, **changes: dict[str, Any]) -> RunConfig:
             "length_ps": 0.012,
             "checkpoint_every_steps": 10,
         },
-        "sampler": {"chains": 4, "steps": 20, "step_size": 0.04},
+        "sampler": {"schedule": "published", "chains": 4, "steps": 20, "step_size": 0.04},
         "reference": {"engine": "tblite", "options": {"method": "GFN2-xTB"}},
         "run": {"seed": 14},
     }

@@ -1,0 +1,52 @@
+"""An update by SGHMC on minibatches, as published (METHOD 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bnnflow.bayes import cosine_step_sizes, noise_temperatures, run_chains
+from bnnflow.records import SampleRequest, ScheduleSpec
+from bnnflow.training.moved import Moved, stream
+from bnnflow.training.posterior import Posterior
+from bnnflow.training.whitened import WhitenedPosterior
+
+
+def sghmc_update(
+    request: SampleRequest, schedule: ScheduleSpec, posterior: Posterior, start: Tensor
+) -> Moved:
+    """Move chains (k, n_active) from `start` through the schedule.
+
+    Raises NonFiniteError when one diverges.
+    """
+    report = run_chains(
+        start,
+        posterior.gradient,
+        n_data=len(posterior.data),
+        batch=schedule.batch,
+        step_sizes=cosine_step_sizes(n_steps=schedule.steps, initial=schedule.step_size),
+        temperatures=noise_temperatures(
+            n_steps=schedule.steps,
+            noise_free=round(schedule.noise_free_fraction * schedule.steps),
+            ramp=round(schedule.ramp_fraction * schedule.steps),
+        ),
+        friction=schedule.friction,
+        decay=schedule.second_moment_decay,
+        epsilon=schedule.epsilon,
+        # The first step has to set the mass, whatever follows.
+        freeze_mass_at=max(1, round(schedule.freeze_mass_fraction * schedule.steps)),
+        noise_generators=[_chain_stream(request, "noise", chain) for chain in request.chains],
+        batch_generators=[_chain_stream(request, "batch", chain) for chain in request.chains],
+    )
+    whole = WhitenedPosterior(posterior)
+    change = whole.change(whole.phi(start), whole.phi(report.position), request.n_known)
+    return Moved(
+        position=report.position,
+        kinetic_temperature=report.kinetic_temperature,
+        acceptance=torch.full_like(report.kinetic_temperature, torch.nan),
+        held_in_change=change,
+    )
+
+
+def _chain_stream(request: SampleRequest, purpose: str, chain: int) -> torch.Generator:
+    return stream(request.seed, purpose, request.version, chain)

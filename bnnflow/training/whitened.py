@@ -1,0 +1,159 @@
+"""A potential's posterior in whitened parameters and residuals, as `bayes.rto` and `bayes.hmc` ask.
+
+phi = (theta - theta0) / sigma_TL is standard normal under the prior, and the residuals
+r = (prediction - label) / std of energies, force components and stresses are standard normal under
+the likelihood (METHOD 1, 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bnnflow.potentials import Output
+from bnnflow.training.posterior import Posterior
+from bnnflow.units import STRESS_STD
+
+STRESSES = 6
+EVALUATIONS_AT_ONCE = 64
+"""Frames times members in one pass; bounds the memory of large data sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class WhitenedPosterior:
+    """The posterior over all labels: parameters phi (k, n_active), float64."""
+
+    posterior: Posterior
+
+    @property
+    def n_frames(self) -> int:
+        """N."""
+        return len(self.posterior.data)
+
+    @property
+    def rows_per_frame(self) -> int:
+        """Residuals of one frame, padding included (padding is zero throughout)."""
+        n_atoms = self.posterior.data.graphs.mask.shape[1]
+        return 1 + 3 * n_atoms + (STRESSES if self.posterior.data.has_stress.any() else 0)
+
+    def theta(self, phi: Tensor) -> Tensor:
+        """(k, n_active) parameters in the network's precision."""
+        prior = self.posterior.prior
+        return prior.mean + (prior.std * phi).to(prior.mean)
+
+    def phi(self, theta: Tensor) -> Tensor:
+        """(k, n_active) whitened parameters, float64."""
+        prior = self.posterior.prior
+        return (theta.double() - prior.mean.double()) / prior.std
+
+    def density(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """U = -log posterior (k,) up to a constant, and its gradient (k, n_active); float64."""
+        leaf = self.theta(phi).requires_grad_(True)
+        energy, slope = 0.5 * phi.square().sum(-1), phi.clone()
+        for index in self._chunks(len(phi)):
+            nll = self.posterior.frame_nll(leaf, index)
+            (part,) = torch.autograd.grad(nll.sum(), leaf)
+            energy = energy + nll.detach().double().sum(-1)
+            slope = slope + self.posterior.prior.std * part.double()
+        return energy, slope
+
+    def force_std(self, phi: Tensor) -> Tensor:
+        """(k, N, n_atoms) eV/Å, of the force-std head."""
+        parts = [
+            self.posterior.evaluate(self.theta(phi), index).force_std.detach()
+            for index in self._chunks(len(phi))
+        ]
+        return torch.cat(parts, dim=1)
+
+    def change(self, old: Tensor, new: Tensor, n_known: int) -> Tensor:
+        """(k,) root mean square change of the predictions for the first `n_known` labels from phi
+        `old` to `new`, in the stds of the old likelihood; NaN when there are none."""
+        problem = self.residuals(self.force_std(old))
+        moved = problem.residual(new) - problem.residual(old)
+        known = moved[:, : n_known * self.rows_per_frame]
+        return known.square().mean(-1).sqrt()
+
+    def residuals(self, force_std: Tensor) -> WhitenedResiduals:
+        """The residuals with their stds held at some values (k, N, n_atoms)."""
+        return WhitenedResiduals(self, force_std)
+
+    def _chunks(self, members: int) -> list[Tensor]:
+        """Frame indices (members, some) that cover the data set."""
+        frames = torch.arange(self.n_frames, device=self.posterior.base.device)
+        return [
+            part.expand(members, -1)
+            for part in frames.split(max(1, EVALUATIONS_AT_ONCE // members))
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class WhitenedResiduals:
+    """`bayes.LeastSquares` of the labels: one row per energy, force component and stress, frame by
+    frame in the order of the data set. force_std: (k, N, n_atoms) eV/Å, held."""
+
+    whole: WhitenedPosterior
+    force_std: Tensor
+
+    def residual(self, phi: Tensor) -> Tensor:
+        """r (k, M), float64."""
+        theta = self.whole.theta(phi)
+        rows = [self._rows(theta, index).detach() for index in self.whole._chunks(len(phi))]
+        return torch.cat(rows, dim=1).flatten(1).double()
+
+    def misfit(self, phi: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """r (k, M), and the gradient (k, n_active) of |r - target|^2 / 2; float64."""
+        leaf = self.whole.theta(phi).requires_grad_(True)
+        goal = target.unflatten(-1, (self.whole.n_frames, -1))
+        rows, slope = [], torch.zeros_like(phi)
+        for index in self.whole._chunks(len(phi)):
+            part = self._rows(leaf, index)
+            away = part - goal[:, index[0]].to(part)
+            (gradient,) = torch.autograd.grad(0.5 * away.square().sum(), leaf)
+            slope += self.whole.posterior.prior.std * gradient.double()
+            rows.append(part.detach())
+        return torch.cat(rows, dim=1).flatten(1).double(), slope
+
+    def jacobian(self, phi: Tensor) -> Tensor:
+        """dr/dphi (k, M, n_active), in the network's precision."""
+        theta = self.whole.theta(phi)
+        return torch.stack([self._jacobian(row, chain) for chain, row in enumerate(theta)])
+
+    def _jacobian(self, theta: Tensor, chain: int) -> Tensor:
+        """(M, n_active) of one chain: a copy of its parameters for every row of a frame."""
+        rows = self.whole.rows_per_frame
+        picks = torch.arange(rows, device=theta.device).split(EVALUATIONS_AT_ONCE)
+        blocks = [
+            self._block(theta, chain, frame, pick)
+            for frame in range(self.whole.n_frames)
+            for pick in picks
+        ]
+        return torch.cat(blocks) * self.whole.posterior.prior.std
+
+    def _block(self, theta: Tensor, chain: int, frame: int, pick: Tensor) -> Tensor:
+        """(len(pick), n_active): member i of the batch gives the gradient of row pick[i]."""
+        leaf = theta.expand(len(pick), -1).clone().requires_grad_(True)
+        index = torch.full((len(pick), 1), frame, device=theta.device)
+        values = self._rows(leaf, index, chain)[:, 0].gather(1, pick.unsqueeze(-1))
+        (gradient,) = torch.autograd.grad(values.sum(), leaf)
+        return gradient
+
+    def _rows(self, theta: Tensor, index: Tensor, chain: int | None = None) -> Tensor:
+        """(members, b, rows) residuals of frames (members, b); `chain`: whose stds, all if None."""
+        posterior = self.whole.posterior
+        output = posterior.evaluate(theta, index)
+        std = self.force_std[:, index[0]] if chain is None else self.force_std[chain, index[0]]
+        return _whitened(output, posterior, index, std)
+
+
+def _whitened(output: Output, posterior: Posterior, index: Tensor, force_std: Tensor) -> Tensor:
+    data = posterior.data
+    energy = (output.energy - data.energy[index]) / posterior.energy_std
+    forces = (output.forces - data.forces[index]) / force_std.unsqueeze(-1)
+    forces = forces * data.graphs.mask[index].unsqueeze(-1)
+    rows = [energy.unsqueeze(-1), forces.flatten(2)]
+    if output.stress is not None:
+        stress = (output.stress - data.stress[index]) / STRESS_STD
+        rows.append(stress * data.has_stress[index].unsqueeze(-1))
+    return torch.cat(rows, dim=-1)

@@ -1,0 +1,147 @@
+"""Updates that condition and correct, on a tiny model: what they promise, seen from the outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_mace import Tiny, molecules
+
+from bnnflow.errors import SamplerError
+from bnnflow.potentials.ensemble import load_member
+from bnnflow.records import (
+    EnsembleRef,
+    Label,
+    PotentialSpec,
+    RtoSpec,
+    SampleRequest,
+    SampleResult,
+)
+from bnnflow.training import rto_update, sample
+
+CHAINS = (0, 1, 2)
+PRIOR_STD, ENERGY_STD, SHIFT = 0.1, 0.02, -7.25
+SHORT = RtoSpec("short", trajectories=4, leapfrog_steps=2, max_jacobians=3, max_steps=5)
+STILL = RtoSpec("still", trajectories=1, leapfrog_steps=1, max_jacobians=2, max_steps=3)
+
+
+@pytest.fixture(scope="module")
+def labels(tiny_single: Tiny) -> list[Label]:
+    """Of a potential that the prior could have drawn."""
+    potential, batch = tiny_single.potential, tiny_single.batch(molecules())
+    mean = potential.prior_mean()
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(8))
+    truth = potential.evaluate((mean + PRIOR_STD * noise).unsqueeze(0), batch)
+    energy = truth.energy[0].detach().double() + batch.atomic_energy - SHIFT
+    return [
+        Label(each, energy[row].item(), forces[: len(each)].double().numpy(), None, "", "", 0.0, "")
+        for row, (each, forces) in enumerate(zip(molecules(), truth.forces[0], strict=True))
+    ]
+
+
+@pytest.fixture
+def request_for(tiny_single: Tiny, tmp_path: Path):
+    base = SampleRequest(
+        potential=PotentialSpec(str(tiny_single.path)),
+        previous=None,
+        chains=CHAINS,
+        n_members=len(CHAINS),
+        version=1,
+        labels=(),
+        energy_shift=SHIFT,
+        energy_std=ENERGY_STD,
+        prior_std=PRIOR_STD,
+        schedule=STILL,
+        seed=11,
+        directory="",
+        head_prior_std=0.2,
+    )
+
+    def make(folder: str, **changes) -> SampleRequest:
+        return replace(base, **{"directory": str(tmp_path / folder)} | changes)
+
+    return make
+
+
+def members(request: SampleRequest) -> torch.Tensor:
+    reference = EnsembleRef(request.directory, request.version, request.n_members)
+    return torch.stack([load_member(request.potential, reference, one) for one in CHAINS])
+
+
+def after_one_label(request_for, labels: list[Label], **changes) -> SampleRequest:
+    first = request_for("one", **changes)
+    sample(first, labels[:1])
+    return first
+
+
+def test_update_fits_the_labels_and_reports(request_for, labels: list[Label]) -> None:
+    result: SampleResult = sample(request_for("fit", schedule=SHORT), labels[:1])
+    # Within a few stds of the likelihood: 0.02 eV, and about 4e-3 eV/Å.
+    assert max(result.energy_rmse) < 4 * ENERGY_STD
+    assert max(result.force_rmse) < 0.02
+    assert np.isfinite(result.acceptance).all() and np.isnan(result.held_in_change).all()
+    assert np.allclose(result.kinetic_temperature, 1.0, atol=0.5)
+
+
+def test_same_request_gives_the_same_members(request_for, labels: list[Label]) -> None:
+    one, other = request_for("one"), request_for("other")
+    sample(one, labels)
+    sample(other, labels)
+    assert torch.equal(members(one), members(other))
+
+
+def test_chains_do_not_depend_on_the_split_over_tasks(request_for, labels: list[Label]) -> None:
+    together = request_for("together")
+    sample(together, labels[:1])
+    for part in ((0,), (1, 2)):
+        sample(request_for("apart", chains=part), labels[:1])
+    apart = request_for("apart")
+    torch.testing.assert_close(members(apart), members(together), rtol=0.0, atol=2e-3)
+    assert (members(together)[0] - members(together)[1]).abs().max() > 0.05
+
+
+def test_next_update_starts_from_the_last_samples(request_for, labels: list[Label]) -> None:
+    """Conditioning on a second label moves the known predictions by less than a fresh start."""
+    first = after_one_label(request_for, labels)
+    known = EnsembleRef(first.directory, 1, len(CHAINS))
+    second = request_for("two", version=2, previous=known, n_known=1)
+    result = sample(second, labels[:2])
+    assert np.isfinite(result.held_in_change).all()
+    start = members(first)
+    moved = (members(second) - start).norm(dim=1)
+    anew = request_for("anew", version=2)
+    sample(anew, labels[:2])
+    assert torch.all(moved < (members(anew) - start).norm(dim=1))
+
+
+def test_elements_that_are_not_there_stay(
+    request_for, labels: list[Label], tiny_single: Tiny
+) -> None:
+    request = request_for("masked")
+    sample(request, labels[:1])
+    present = tuple(sorted({int(z) for z in labels[0].structure.numbers}))
+    absent = ~tiny_single.potential.active(present)
+    assert absent.any()
+    mean = tiny_single.potential.prior_mean()
+    assert torch.equal(members(request)[:, absent], mean[absent].expand(len(CHAINS), -1))
+
+
+def test_data_that_do_not_fit_into_memory_are_refused(
+    request_for, labels: list[Label], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rto_update, "LARGEST_JACOBIAN", 1000)
+    with pytest.raises(SamplerError, match="published"):
+        sample(request_for("large"), labels)
+
+
+def test_chains_one_at_a_time_when_memory_is_short(
+    request_for, labels: list[Label], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample(request_for("wide"), labels[:1])
+    monkeypatch.setattr(rto_update, "JACOBIANS_AT_ONCE", 1)
+    sample(request_for("narrow"), labels[:1])
+    wide, narrow = (members(request_for(name)) for name in ("wide", "narrow"))
+    torch.testing.assert_close(wide, narrow, rtol=0.0, atol=2e-3)
