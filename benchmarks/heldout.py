@@ -12,6 +12,7 @@ minute (8 chains, 1,000 steps), one thread of an idle core.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,10 @@ def enough(labels: list[Label], wanted: int, name: str) -> list[Label]:
 
 def counts_of(text: str) -> list[int]:
     """Numbers of labels: "7", or "1-20" for all from 1 to 20."""
-    first, _, last = text.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()) or int(first) < 1:
+    found = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", text)
+    if found is None:
         raise ConfigError(f"--frames has {text!r}, expected a number such as 7 or a range as 1-20")
-    return list(range(int(first), int(last or first) + 1))
+    return list(range(int(found[1]), int(found[2] or found[1]) + 1))
 
 
 def line(record: dict[str, Any]) -> str:

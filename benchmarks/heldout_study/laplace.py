@@ -108,5 +108,5 @@ def gaussian_draws(
     """(k, R) draws from N(mean, precision^-1), one from each generator."""
     lower = torch.linalg.cholesky(precision_matrix)
     noise = [torch.randn(len(mean), generator=g, dtype=lower.dtype) for g in generators]
-    shifts = torch.linalg.solve_triangular(lower.T, torch.stack(noise).T, upper=True).T
-    return (mean.double() + shifts).to(mean)
+    shifts: Tensor = torch.linalg.solve_triangular(lower.T, torch.stack(noise).T, upper=True)
+    return (mean.double() + shifts.T).to(mean)

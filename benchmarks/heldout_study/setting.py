@@ -30,11 +30,12 @@ class Setting:
     prior_std: float
     energy_std: float
     seed: int
+    dtype: str = "float32"
 
     @property
     def spec(self) -> PotentialSpec:
-        """The potential, in its own precision, on the CPU."""
-        return PotentialSpec(self.model)
+        """The potential, on the CPU."""
+        return PotentialSpec(self.model, dtype=self.dtype)
 
     def potential(self) -> Potential:
         """The loaded potential; loading it again costs nothing."""

@@ -112,14 +112,11 @@ def _beaten(at: Mapping[tuple[int, int], Record]) -> int:
 def as_json(records: Sequence[Record]) -> str:
     """One JSON object: gains over the foundation model, AUC; everything else in `settings`."""
     table = rows(records)
-    bases = {record["seed"]: record["figures"] for record in table[("foundation", 0)]}
     gains: dict[str, float] = {}
     for (method, n), found in table.items():
         if n:
-            name = f"{method}/{n}"
-            gains[f"{name}/force"] = _gain(found, bases, "force_rmse")
-            gains[f"{name}/energy"] = _gain(found, bases, "energy_rmse_centred")
-            gains[f"{name}/force_auc"] = figure(found, "force_auc")[0]
+            named = _gains(found, table["foundation", 0])
+            gains |= {f"{method}/{n}/{name}": value for name, value in named.items()}
     settings = {
         "rows": [_plain(key, found) for key, found in table.items()],
         "updates": {name: asdict(found) for name, found in updates(records).items()},
@@ -127,8 +124,19 @@ def as_json(records: Sequence[Record]) -> str:
     return json.dumps({"benchmark": "heldout", "figures": gains, "settings": settings})
 
 
-def _gain(found: Sequence[Record], bases: Mapping[int, Mapping[str, float]], name: str) -> float:
-    return float(np.mean([bases[r["seed"]][name] / r["figures"][name] for r in found]))
+def _gains(found: Sequence[Record], foundation: Sequence[Record]) -> dict[str, float]:
+    """Foundation over method RMSE, and AUC: means over seeds, what is defined of them."""
+    base = {record["seed"]: record["figures"] for record in foundation}
+
+    def gain(name: str) -> float:
+        return float(np.mean([base[r["seed"]][name] / r["figures"][name] for r in found]))
+
+    values = {
+        "force": gain("force_rmse"),
+        "energy": gain("energy_rmse_centred"),
+        "force_auc": figure(found, "force_auc")[0],
+    }
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _plain(key: tuple[str, int], found: Sequence[Record]) -> dict[str, Any]:
