@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bnnflow.potentials import Output, Potential
+from bnnflow.potentials import Potential
 from bnnflow.records import Label
 from bnnflow.training.posterior import Posterior
 from bnnflow.training.sample import stream
@@ -79,7 +79,7 @@ def _scaled_jacobian(
     """Rows (frames, R): the energies', then those of each force component, over their stds.
 
     Every frame has a copy of the parameters of its own, so that one backward pass gives one row
-    for each of them.
+    for each of them. A padding atom feels no force: its rows are zero.
     """
     leaf = parameters[chosen].repeat(len(index), 1).requires_grad_(True)
     everything = parameters.repeat(len(index), 1)
@@ -88,13 +88,9 @@ def _scaled_jacobian(
     output = posterior.potential.evaluate(everything, graphs, stress=False, create_graph=True)
     yield _rows(output.energy[:, 0], leaf) / posterior.energy_std
     for atom in range(graphs.mask.shape[-1]):
-        weight = graphs.mask[:, 0, atom] / _std(output, atom)
+        std = output.force_std[:, 0, atom].detach().unsqueeze(-1)
         for component in range(3):
-            yield _rows(output.forces[:, 0, atom, component], leaf) * weight.unsqueeze(-1)
-
-
-def _std(output: Output, atom: int) -> Tensor:
-    return output.force_std[:, 0, atom].detach()
+            yield _rows(output.forces[:, 0, atom, component], leaf) / std
 
 
 def _rows(values: Tensor, leaf: Tensor) -> Tensor:

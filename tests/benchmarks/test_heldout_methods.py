@@ -95,8 +95,8 @@ def labels() -> list[Label]:
 
 
 def test_precision_is_the_gauss_newton_matrix(setting: Setting, labels: list[Label]) -> None:
-    """Frames of unequal size, so that padded atoms must not count; column r of
-    the Jacobian by finite differences is the change of all predictions along readout weight r."""
+    """Frames of unequal size, whose padding must not count. Column r of the Jacobian, by
+    finite differences, is the change of all predictions along readout weight r."""
     posterior = setting.posterior(labels, 0.0)
     generator = torch.Generator().manual_seed(1)
     mean = setting.potential().prior_mean()
