@@ -65,8 +65,8 @@ def precision(posterior: Posterior, parameters: Tensor, chosen: Tensor) -> Tenso
 
     parameters: (P,) where it is taken; chosen: (P,) bool, R of them True.
     """
-    prior = torch.full((int(chosen.sum()),), posterior.prior.std**-2, dtype=torch.float64)
-    matrix = torch.diag(prior)
+    stds = posterior.full(posterior.prior.std.unsqueeze(0))[0]
+    matrix = torch.diag(stds[chosen].double() ** -2)
     for index in torch.arange(len(posterior.data)).split(FRAMES_AT_ONCE):
         for row in _scaled_jacobian(posterior, parameters, chosen, index):
             matrix += row.double().T @ row.double()

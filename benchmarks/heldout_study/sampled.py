@@ -8,15 +8,21 @@ from typing import Any
 
 from bnnflow.config.defaults import fill_defaults
 from bnnflow.config.sections import SamplerConfig
-from bnnflow.records import Label, SampleRequest, ScheduleSpec
+from bnnflow.records import Label, RtoSpec, SampleRequest, ScheduleSpec, Structure
+from bnnflow.training.prior_scale import suggest_prior_std
 from bnnflow.training.sample import sample
+from bnnflow.units import from_kcal_per_mol
 from heldout_study.method import Fit, Step
 from heldout_study.setting import Setting
 
 SAMPLED: Mapping[str, Mapping[str, Any]] = {
     "published": {"schedule": "published"},
+    "rto": {"schedule": "rto"},
 }
 """Method -> section `sampler` of a config. Steps, batch and chains come from the setting."""
+
+FORCE_SPREAD = from_kcal_per_mol(5.0)
+"""eV/Å: the default of potential.prior_force_spread_kcal_per_mol_A, which sets the prior of rto."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +33,18 @@ class Sampled:
     section: Mapping[str, Any]
     sequential: bool = True
 
-    def schedule(self) -> ScheduleSpec:
+    def schedule(self) -> ScheduleSpec | RtoSpec:
         """The schedule with every number explicit, as the config resolves it."""
         budget = {"steps": self.setting.steps, "batch": self.setting.batch}
+        if self.section["schedule"] == "rto":
+            budget = {}
         filled = fill_defaults({"sampler": {**self.section, **budget}})
         return SamplerConfig.model_validate(filled["sampler"]).record()
 
     def update(self, labels: Sequence[Label], step: Step) -> Fit:
         """One update of all chains in this process."""
         schedule = self.schedule()
+        prior, head = self._widths(labels[0].structure)
         request = SampleRequest(
             potential=self.setting.spec,
             previous=step.previous,
@@ -45,11 +54,20 @@ class Sampled:
             labels=(),
             energy_shift=step.energy_shift,
             energy_std=self.setting.energy_std,
-            prior_std=self.setting.prior_std,
+            prior_std=prior,
+            head_prior_std=head,
             schedule=schedule,
             seed=self.setting.seed,
             directory=step.target.directory,
+            n_known=step.previous.version if step.previous else 0,
         )
         result = sample(request, list(labels))
-        gradients = schedule.steps * min(schedule.batch, len(labels))
-        return Fit(gradients, {"schedule": asdict(schedule), **asdict(result)})
+        report = {"schedule": asdict(schedule), "prior_std": prior, "head_prior_std": head}
+        return Fit(result.gradients, report | asdict(result))
+
+    def _widths(self, first: Structure) -> tuple[float, float]:
+        """Prior stds of weights and head: found as a run finds them, or the setting's."""
+        if self.section["schedule"] != "rto":
+            return self.setting.prior_std, self.setting.prior_std
+        found = suggest_prior_std(self.setting.potential(), [first], force_spread=FORCE_SPREAD)
+        return found.std, found.head_std

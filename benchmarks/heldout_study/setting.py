@@ -11,8 +11,8 @@ from torch import Tensor
 from bnnflow.bayes import GaussianPrior, MinibatchSampler
 from bnnflow.potentials import Potential, load_potential
 from bnnflow.records import Label, PotentialSpec
+from bnnflow.training.moved import stream
 from bnnflow.training.posterior import LabelledSet, Posterior
-from bnnflow.training.sample import stream
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,6 @@ class Setting:
             data=LabelledSet.of(potential, labels, energy_shift=energy_shift),
             base=mean,
             active=active,
-            prior=GaussianPrior(mean[active], self.prior_std),
+            prior=GaussianPrior.of(mean[active], self.prior_std),
             energy_std=self.energy_std,
         )

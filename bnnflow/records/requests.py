@@ -147,7 +147,8 @@ class SampleResult:
     kinetic_temperature: per chain, 1 when stationary (SGHMC: 1/(1 - friction/2)); energy_rmse: eV,
     over the data set after the update, per chain; force_rmse: eV/Å; acceptance: of HMC, NaN
     without; held_in_change: root mean square change, in the likelihood's stds, of the predictions
-    for the labels that were known before the update (NaN without any).
+    for the labels that were known before the update (NaN without any); gradients: of one frame
+    each, that the busiest chain took.
     """
 
     version: int
@@ -159,3 +160,4 @@ class SampleResult:
     held_in_change: tuple[float, ...]
     seconds: float
     host: str
+    gradients: int = 0

@@ -12,12 +12,13 @@ from torch import Tensor
 @dataclass(frozen=True, eq=False)
 class Moved:
     """position: (k, n_active) new samples; kinetic_temperature, acceptance, held_in_change: (k,),
-    see `records.SampleResult`."""
+    see `records.SampleResult`; gradients: (k,) of one frame each, that a chain took."""
 
     position: Tensor
     kinetic_temperature: Tensor
     acceptance: Tensor
     held_in_change: Tensor
+    gradients: Tensor
 
 
 def stream(seed: int, *names: str | int) -> torch.Generator:

@@ -72,7 +72,15 @@ def _move(
         kinetic_temperature=report.kinetic_temperature,
         acceptance=report.acceptance,
         held_in_change=whole.change(start, report.position, n_known),
+        gradients=torch.tensor([_gradients(whole, schedule, each) for each in found]),
     )
+
+
+def _gradients(whole: WhitenedPosterior, schedule: RtoSpec, found: Conditioned) -> int:
+    """Gradients of one frame each; a row of a Jacobian counts as one."""
+    steps = schedule.trajectories * schedule.leapfrog_steps + 1
+    rows = found.jacobians * whole.rows_per_frame
+    return whole.n_frames * (rows + found.gradients + steps)
 
 
 def _condition(

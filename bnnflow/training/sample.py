@@ -43,6 +43,7 @@ def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
         held_in_change=tuple(moved.held_in_change.tolist()),
         seconds=time.monotonic() - began,
         host=platform.node(),
+        gradients=int(moved.gradients.max()),
     )
 
 

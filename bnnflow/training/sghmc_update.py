@@ -45,6 +45,7 @@ def sghmc_update(
         kinetic_temperature=report.kinetic_temperature,
         acceptance=torch.full_like(report.kinetic_temperature, torch.nan),
         held_in_change=change,
+        gradients=torch.full((len(start),), schedule.steps * min(schedule.batch, whole.n_frames)),
     )
 
 
