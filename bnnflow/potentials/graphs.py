@@ -1,8 +1,9 @@
 """Structures as padded graphs, so that frames of unequal size share one batch (DECISIONS 14).
 
-Every frame holds n atoms and e edges, the largest of its set. A padding atom has an all-zero
-species row and zero weight in every sum; a padding edge joins the last atom slot to itself over
-twice the cutoff, where no network sees it.
+Every frame holds n atoms, the largest number of its set, and every atom D neighbours, likewise;
+edge i leads to atom i // D, so that a sum over neighbours is a sum along an axis. A padding atom
+has an all-zero species row and zero weight in every sum; a padding edge joins an atom to itself
+over twice the cutoff, where no network sees it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class GraphBatch:
     """B frames as tensors; with a leading axis k, one set of B frames for each member.
 
     positions: (B, n, 3) Å; species: (B, n, n_elements) one-hot; mask: (B, n) 1 for atoms, 0 for
-    padding; edges: (B, 2, e) sender and receiver within the frame; shifts: (B, e, 3) Å;
+    padding; edges: (B, 2, n D) sender and receiver within the frame, by receiver;
+    shifts: (B, n D, 3) Å;
     volume: (B,) Å³, 1 for open systems; atomic_energy: (B,) eV, float64.
     """
 
@@ -59,11 +61,11 @@ def collate(
     an element the potential lacks.
     """
     graphs = [neighbours(structure, cutoff) for structure in structures]
-    n_edges = max(edges.shape[1] for edges, _ in graphs)
-    ragged = len({(len(s), e.shape[1]) for s, (e, _) in zip(structures, graphs, strict=True)}) > 1
-    n_atoms = max(len(structure) for structure in structures) + ragged
+    n_atoms = max(len(structure) for structure in structures)
+    counts = [np.bincount(edges[1], minlength=1) for edges, _ in graphs]
+    n_near = max(1, *(int(count.max()) for count in counts))
     rows = [
-        _pad(s, g, elements, n_atoms, max(n_edges, 1), cutoff)
+        _pad(s, g, elements, n_atoms, n_near, cutoff)
         for s, g in zip(structures, graphs, strict=True)
     ]
     columns = [torch.as_tensor(np.stack(column)) for column in zip(*rows, strict=True)]
@@ -93,7 +95,7 @@ def _pad(
     graph: tuple[np.ndarray, np.ndarray],
     elements: tuple[int, ...],
     n_atoms: int,
-    n_edges: int,
+    n_near: int,
     cutoff: float,
 ) -> tuple[np.ndarray, ...]:
     edges, shifts = graph
@@ -103,10 +105,14 @@ def _pad(
     species = np.zeros((n_atoms, len(elements)))
     species[np.arange(real), _species(structure, elements)] = 1.0
     mask = (np.arange(n_atoms) < real).astype(float)
-    padded_edges = np.full((2, n_edges), n_atoms - 1, dtype=np.int64)
-    padded_edges[:, : edges.shape[1]] = edges
-    padded_shifts = np.tile([2.0 * cutoff, 0.0, 0.0], (n_edges, 1))
-    padded_shifts[: edges.shape[1]] = shifts
+    receivers = np.repeat(np.arange(n_atoms), n_near)
+    padded_edges = np.stack([receivers, receivers])
+    padded_shifts = np.tile([2.0 * cutoff, 0.0, 0.0], (n_atoms * n_near, 1))
+    order = np.argsort(edges[1], kind="stable")
+    sender, receiver = edges[:, order]
+    rank = np.arange(len(order)) - np.searchsorted(receiver, receiver)
+    padded_edges[0, receiver * n_near + rank] = sender
+    padded_shifts[receiver * n_near + rank] = shifts[order]
     volume = abs(np.linalg.det(structure.cell)) if structure.pbc.all() else 1.0
     return positions, species, mask, padded_edges, padded_shifts, np.array(volume)
 

@@ -22,6 +22,8 @@ from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.potentials.heads import ForceStdHead
 from bnnflow.potentials.layout import ParameterLayout
 from bnnflow.potentials.mace_elements import element_mask
+from bnnflow.potentials.mace_members import MaceMembers, is_supported
+from bnnflow.potentials.mace_slots import slots
 from bnnflow.potentials.protocol import Output
 from bnnflow.units import VOIGT
 
@@ -108,11 +110,18 @@ class MacePotential:
         self._energies = model.atomic_energies_fn.atomic_energies.double().reshape(-1).clone()
         self._blocks = _Blocks(model).to(self.dtype).requires_grad_(False)
         self._trainable = dict(self._blocks.named_parameters())
+        self._members = (
+            MaceMembers(model, self._blocks.head).to(self.dtype).requires_grad_(False)
+            if is_supported(model)
+            else None
+        )
         self.layout = ParameterLayout.of(self._trainable)
 
     def to(self, device: torch.device) -> MacePotential:
         """Move the fixed tensors to a device."""
         self._blocks.to(device)
+        if self._members is not None:
+            self._members.to(device)
         return self
 
     def atomic_energy(self, number: int) -> float:
@@ -185,6 +194,10 @@ class MacePotential:
         self, parameters: Tensor, vectors: Tensor, batch: GraphBatch
     ) -> tuple[Tensor, Tensor]:
         """Energies and force stds (k, B n) of the flattened graphs of each member."""
+        if self._members is not None:
+            near = vectors.unflatten(2, (batch.positions.shape[-2], -1)).flatten(1, 2)
+            named = self.layout.unflatten(parameters)
+            return self._members(named, near, slots(batch, len(parameters)))  # type: ignore[no-any-return]
         own = batch.positions.ndim == 4
         n_atoms = batch.positions.shape[-2]
         offset = torch.arange(vectors.shape[1], device=vectors.device) * n_atoms

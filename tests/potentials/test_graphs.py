@@ -53,9 +53,20 @@ def test_padding_is_marked_and_out_of_reach(tiny: Tiny) -> None:
     assert torch.equal(batch.species.sum(-1), batch.mask)
     for frame, structure in enumerate(structures):
         n_real = neighbours(structure, CUTOFF)[0].shape[1]
-        padding = batch.edges[frame][:, n_real:]
-        assert not batch.mask[frame][padding].any()
-        assert (batch.shifts[frame, n_real:].norm(dim=-1) > CUTOFF).all()
+        sender, receiver = batch.edges[frame]
+        vectors = batch.positions[frame][receiver] - batch.positions[frame][sender]
+        reached = (vectors + batch.shifts[frame]).norm(dim=-1) < CUTOFF
+        assert reached.sum().item() == n_real
+        assert torch.equal(sender[~reached], receiver[~reached])
+        assert batch.mask[frame][receiver[reached]].all()
+
+
+def test_every_atom_has_its_neighbours_in_one_row(tiny: Tiny) -> None:
+    batch = tiny.batch([*molecules(), crystal()])
+    n_atoms = batch.positions.shape[1]
+    for _, receiver in batch.edges:
+        rows = receiver.reshape(n_atoms, -1)
+        assert torch.equal(rows, torch.arange(n_atoms)[:, None].expand_as(rows))
 
 
 def test_volume_and_atomic_energies(tiny: Tiny) -> None:
