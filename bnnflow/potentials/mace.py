@@ -168,7 +168,8 @@ class MacePotential:
         positions.requires_grad_(True)
         strain.requires_grad_(stress)
         vectors = self._vectors(positions, strain if stress else None, batch)
-        atom_energy, force_std = self._forward(parameters, vectors, batch)
+        forward = self._forward if self._members is None else self._forward_members
+        atom_energy, force_std = forward(parameters, vectors, batch, create_graph)
         energy = (atom_energy.unflatten(-1, positions.shape[1:3]) * batch.mask).sum(-1)
         wanted = (positions, strain) if stress else (positions,)
         gradients = torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)
@@ -190,14 +191,20 @@ class MacePotential:
         symmetric = 0.5 * (strain + strain.transpose(-1, -2))
         return vectors + vectors @ symmetric
 
-    def _forward(
-        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch
+    def _forward_members(
+        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch, create_graph: bool
     ) -> tuple[Tensor, Tensor]:
-        """Energies and force stds (k, B n) of the flattened graphs of each member."""
-        if self._members is not None:
-            near = vectors.unflatten(2, (batch.positions.shape[-2], -1)).flatten(1, 2)
-            named = self.layout.unflatten(parameters)
-            return self._members(named, near, slots(batch, len(parameters)))  # type: ignore[no-any-return]
+        """Energies and force stds (k, B n), as matrix products (`mace_members`)."""
+        members: Any = self._members
+        near = vectors.unflatten(2, (batch.positions.shape[-2], -1)).flatten(1, 2)
+        where = slots(batch, len(parameters))
+        weights = members.weights(self.layout.unflatten(parameters), where.present)
+        return members(weights, near, where, with_slope=create_graph)  # type: ignore[no-any-return]
+
+    def _forward(
+        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch, _create_graph: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Energies and force stds (k, B n), through mace-torch's own blocks under vmap."""
         own = batch.positions.ndim == 4
         n_atoms = batch.positions.shape[-2]
         offset = torch.arange(vectors.shape[1], device=vectors.device) * n_atoms

@@ -47,22 +47,22 @@ class Contraction(torch.nn.Module):
             self.names.append(_names(f"{prefix}.contractions.{index}", len(tensor)))
         self.shape = (len(pairs), n_components)
 
-    def forward(self, named: dict[str, Tensor], message: Tensor, present: Tensor) -> list[Tensor]:
+    def forward(self, coefficients: list[Tensor], message: Tensor) -> list[Tensor]:
         """message (k, n_elements, rows, components, channels) to blocks (..., m, channels)."""
-        x = message.permute(0, 1, 4, 2, 3)
+        x = message.permute(0, 1, 4, 2, 3).contiguous()
         left, right = (x @ matrix[:-1] + matrix[-1] for matrix in (self.left, self.right))
         pairs = left * right
-        return [
-            self._one(pairs, x, self._coefficients(named, index, present))
-            for index in range(len(self.names))
-        ]
+        return [self._one(pairs, x, one) for one in coefficients]
 
     def _one(self, pairs: Tensor, x: Tensor, coefficients: Tensor) -> Tensor:
         inner = (pairs @ coefficients).unflatten(-1, (-1, self.shape[1]))
         return (inner * x.unsqueeze(-2)).sum(-1).permute(0, 1, 3, 4, 2)
 
+    def matrices(self, named: dict[str, Tensor], present: Tensor) -> list[Tensor]:
+        """Coefficients (k, n_elements, channels, pairs, m i) of each output, present elements."""
+        return [self._coefficients(named, index, present) for index in range(len(self.names))]
+
     def _coefficients(self, named: dict[str, Tensor], index: int, present: Tensor) -> Tensor:
-        """(k, n_elements, channels, pairs, m i): the weights of the elements present, coupled."""
         weights = [named[name].index_select(1, present) for name in self.names[index]]
         joined = torch.cat(weights, dim=2).transpose(2, 3)
         coupled: Tensor = joined @ self.get_buffer(f"matrix_{index}")

@@ -18,13 +18,38 @@ from torch import Tensor
 from bnnflow.potentials.heads import ForceStdHead, member_stds
 from bnnflow.potentials.mace_contraction import HIGHEST, Contraction
 from bnnflow.potentials.mace_harmonics import Harmonics
+from bnnflow.potentials.mace_radial import Radial, RadialNetwork, is_silu_network
 from bnnflow.potentials.mace_slots import Slots
 from bnnflow.potentials.mace_tables import Coupling, ElementMixing, Mixing
 
-_FIRST = ("RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock")
+_RESIDUAL = "RealAgnosticResidualInteractionBlock"
+_FIRST = ("RealAgnosticInteractionBlock", _RESIDUAL)
 _READOUTS = ("LinearReadoutBlock", "NonLinearReadoutBlock")
 
 Named = dict[str, Tensor]
+"""Parameters by name, each (k, *shape)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerWeights:
+    """The matrices of one layer, with a leading axis of members; see the parts' `matrices`."""
+
+    up: list[Tensor]
+    radial: list[Tensor]
+    mixing: list[Tensor]
+    skip: list[Tensor]
+    contraction: list[Tensor]
+    down: list[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """All that depends on the parameters and the elements present alone."""
+
+    start: Tensor
+    layers: list[LayerWeights]
+    readouts: list[list[Tensor]]
+    head: Named
 
 
 def is_supported(model: Any) -> bool:
@@ -36,7 +61,7 @@ def is_supported(model: Any) -> bool:
     embedding = model.radial_embedding
     return (
         all(name in _FIRST for name in interactions)
-        and all(name == _FIRST[1] for name in interactions[1:])
+        and all(name == _RESIDUAL for name in interactions[1:])
         and all(type(block).__name__ in _READOUTS for block in model.readouts)
         and len(model.readouts) == len(model.interactions)
         and not any(block.use_agnostic_product for block in model.products)
@@ -44,17 +69,17 @@ def is_supported(model: Any) -> bool:
         and not hasattr(model, "pair_repulsion_fn")
         and not hasattr(model, "joint_embedding")
         and not hasattr(embedding, "distance_transform")
+        and all(is_silu_network(block.conv_tp_weights) for block in model.interactions)
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """What the network sees of the edges: harmonics (k, N, D, (lmax + 1)^2), radial (k, N D, n)
-    and, where the model keeps it apart, cutoff (k, N D, 1)."""
+    """What the network sees of the edges: harmonics (k, N, D, (lmax + 1)^2) and, by pairs, radial
+    functions."""
 
     harmonics: Tensor
-    radial: Tensor
-    cutoff: Tensor | None
+    radial: Radial
 
 
 class MaceMembers(torch.nn.Module):
@@ -62,15 +87,11 @@ class MaceMembers(torch.nn.Module):
 
     def __init__(self, model: Any, head: ForceStdHead) -> None:
         super().__init__()
-        self.radial = model.radial_embedding
+        self.embedding = model.radial_embedding
         self.harmonics = Harmonics(o3.Irreps(str(model.spherical_harmonics.irreps_out)).lmax)
-        self.embedding = Mixing(model.node_embedding.linear)
-        self.layers = torch.nn.ModuleList(
-            Layer(interaction, product, index)
-            for index, (interaction, product) in enumerate(
-                zip(model.interactions, model.products, strict=True)
-            )
-        )
+        self.start = Mixing(model.node_embedding.linear, "model.node_embedding.linear")
+        blocks = zip(model.interactions, model.products, strict=True)
+        self.layers = torch.nn.ModuleList(Layer(*pair, n) for n, pair in enumerate(blocks))
         self.readouts = torch.nn.ModuleList(
             Readout(readout, f"model.readouts.{index}")
             for index, readout in enumerate(model.readouts)
@@ -79,35 +100,40 @@ class MaceMembers(torch.nn.Module):
         self.register_buffer("shift", torch.atleast_1d(model.scale_shift.shift)[0].clone())
         self.n_head = len(head.layers)
 
-    def forward(self, named: Named, vectors: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
+    def weights(self, parameters: Named, present: Tensor) -> Weights:
+        """What the members' parameters (k, *shape) come to for these elements."""
+        return Weights(
+            start=self.start.matrices(parameters)[0].index_select(1, present)[:, :, None, None],
+            layers=[layer.weights(parameters, present) for layer in self.layers],
+            readouts=[readout.weights(parameters) for readout in self.readouts],
+            head={name: value for name, value in parameters.items() if name.startswith("head.")},
+        )
+
+    def forward(
+        self, weights: Weights, vectors: Tensor, slots: Slots, *, with_slope: bool
+    ) -> tuple[Tensor, Tensor]:
         """Energies (k, N) and force stds (k, N) of the atoms.
 
-        named: parameters (k, *shape); vectors: (k, N, D, 3) from each atom's neighbours.
+        vectors: (k, N, D, 3) from each atom's neighbours; with_slope: see `mace_radial`.
         """
-        edges = self._edges(vectors)
-        features = [_embedding(self.embedding, named, slots)]
-        energies, invariant = [], []
-        for layer, readout in zip(self.layers, self.readouts, strict=True):
-            features = layer(named, features, edges, slots)
-            scalars = features[0].flatten(1, 2)
-            energies.append(readout(named, scalars))
-            invariant.append(scalars.squeeze(2))
+        edges = self._edges(vectors, slots, with_slope)
+        features, energies, invariant = [weights.start], [], []
+        for layer, readout, own, out in zip(
+            self.layers, self.readouts, weights.layers, weights.readouts, strict=True
+        ):
+            features = layer(own, features, edges, slots)
+            flat = [block.flatten(1, 2) for block in features]
+            energies.append(readout(out, flat))
+            invariant.append(flat[0].squeeze(2))
         energy = self.scale * torch.stack(energies).sum(0) + self.shift
-        std = member_stds(named, torch.cat(invariant, dim=-1), self.n_head)
-        return tuple(_atoms(value, slots) for value in (energy, std))  # type: ignore[return-value]
+        std = member_stds(weights.head, torch.cat(invariant, dim=-1), self.n_head)
+        return _atoms(energy, slots), _atoms(std, slots)
 
-    def _edges(self, vectors: Tensor) -> Edges:
+    def _edges(self, vectors: Tensor, slots: Slots, with_slope: bool) -> Edges:
         lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-        radial, cutoff = self.radial(lengths.flatten(1, 2), None, None, None)
-        return Edges(self.harmonics(vectors / lengths), radial, cutoff)
-
-
-def _embedding(mixing: Mixing, named: Named, slots: Slots) -> Tensor:
-    """(k, n_elements, 1, 1, channels): atoms of one element start alike."""
-    (_, _, shape, scale), *_ = mixing.paths[0]
-    weight = named["model.node_embedding.linear.weight"]
-    table = weight.unflatten(-1, shape).index_select(1, slots.present) * scale
-    return table[:, :, None, None]
+        pairs = lengths.flatten().index_select(0, slots.first).reshape(len(vectors), -1, 1)
+        radial = Radial(self.embedding, pairs, with_slope=with_slope)
+        return Edges(self.harmonics(vectors / lengths), radial)
 
 
 def _atoms(value: Tensor, slots: Slots) -> Tensor:
@@ -120,40 +146,47 @@ class Layer(torch.nn.Module):
 
     def __init__(self, interaction: Any, product: Any, index: int) -> None:
         super().__init__()
-        self.name = f"model.interactions.{index}"
-        self.product = f"model.products.{index}"
+        name, after = f"model.interactions.{index}", f"model.products.{index}"
         self.is_first = index == 0
-        self.residual = type(interaction).__name__ == _FIRST[1]
+        self.residual = type(interaction).__name__ == _RESIDUAL
         self.use_skip = bool(product.use_sc) and self.residual
-        self.up = Mixing(interaction.linear_up)
-        self.messages = Messages(interaction, self.name)
-        self.skip = ElementMixing(interaction.skip_tp)
-        contraction = product.symmetric_contractions
-        self.contraction = Contraction(contraction, f"{self.product}.symmetric_contractions")
-        self.down = Mixing(product.linear)
+        self.up = Mixing(interaction.linear_up, f"{name}.linear_up")
+        self.messages = Messages(interaction, name)
+        self.skip = ElementMixing(interaction.skip_tp, f"{name}.skip_tp")
+        self.contraction = Contraction(
+            product.symmetric_contractions, f"{after}.symmetric_contractions"
+        )
+        self.down = Mixing(product.linear, f"{after}.linear")
+
+    def weights(self, named: Named, present: Tensor) -> LayerWeights:
+        """The matrices of this layer."""
+        return LayerWeights(
+            up=self.up.matrices(named),
+            radial=self.messages.radial.matrices(named),
+            mixing=[m / self.messages.neighbours for m in self.messages.mixing.matrices(named)],
+            skip=self.skip.matrices(named, present),
+            contraction=self.contraction.matrices(named, present),
+            down=self.down.matrices(named),
+        )
 
     def forward(
-        self, named: Named, features: list[Tensor], edges: Edges, slots: Slots
+        self, weights: LayerWeights, features: list[Tensor], edges: Edges, slots: Slots
     ) -> list[Tensor]:
         """Features (k, n_elements, rows, 2 l + 1, channels) of the last layer to those of this.
 
         Before the first layer there is one row for each element, later one for each atom.
         """
-        skip_weight = named[f"{self.name}.skip_tp.weight"]
-        flat = [block.flatten(1, 2) for block in features]
-        up = self.up(named[f"{self.name}.linear_up.weight"], flat)
+        up = self.up.forward(weights.up, [block.flatten(1, 2) for block in features])
         sender = slots.sender_element if self.is_first else slots.sender_slot
-        message = self.messages(named, up, edges, sender)
+        message = self.messages(weights, up, edges, slots, sender)
         grouped = [_grouped(block, slots) for block in message]
         if not self.residual:
-            grouped = self.skip(skip_weight, grouped, slots.present)
-        joined = torch.cat(grouped, dim=3)
-        blocks = self.contraction(named, joined, slots.present)
-        flat = [block.flatten(1, 2) for block in blocks]
-        mixed = self.down(named[f"{self.product}.linear.weight"], flat)
+            grouped = self.skip.forward(weights.skip, grouped)
+        blocks = self.contraction(weights.contraction, torch.cat(grouped, dim=3))
+        mixed = self.down.forward(weights.down, [block.flatten(1, 2) for block in blocks])
         out = [block.unflatten(1, (len(slots.present), -1)) for block in mixed]
         if self.use_skip:
-            skipped = self.skip(skip_weight, features, slots.present)
+            skipped = self.skip.forward(weights.skip, features)
             out = [*map(torch.add, out, skipped), *out[len(skipped) :]]
         return out
 
@@ -169,51 +202,38 @@ class Messages(torch.nn.Module):
 
     def __init__(self, interaction: Any, name: str) -> None:
         super().__init__()
-        self.name = name
         self.coupling = Coupling(interaction.conv_tp)
-        self.mixing = Mixing(interaction.linear)
+        self.radial = RadialNetwork(interaction.conv_tp_weights, f"{name}.conv_tp_weights")
+        self.mixing = Mixing(interaction.linear, f"{name}.linear")
         self.neighbours = float(interaction.avg_num_neighbors)
-        self.network = interaction.conv_tp_weights
-        self.n_radial = len(self.network.hs) - 1
 
     def forward(
-        self, named: Named, features: list[Tensor], edges: Edges, sender: Tensor
+        self,
+        weights: LayerWeights,
+        features: list[Tensor],
+        edges: Edges,
+        slots: Slots,
+        sender: Tensor,
     ) -> list[Tensor]:
         """Features (k, rows, 2 l + 1, channels) of the senders to messages (k, N, m, channels)."""
-        hidden, last = self._radial(named, edges)
+        radial = self.radial.forward(weights.radial, edges.radial).flatten(0, 1)
+        by_path = radial.index_select(0, slots.pair).split(self.coupling.widths, dim=-1)
         sent = [block.flatten(0, 1).index_select(0, sender) for block in features]
         sums = []
-        for (block, start, channels, m_out), table in zip(
-            self.coupling.paths, self.coupling.tables(), strict=True
+        for (block, m_out), factor, table in zip(
+            self.coupling.paths, by_path, self.coupling.tables(), strict=True
         ):
-            weight = hidden @ last[..., start : start + channels]
-            weighted = weight.unsqueeze(2) * sent[block].unflatten(0, (len(hidden), -1))
-            angular = edges.harmonics @ table
-            sums.append(_summed(angular, weighted, m_out))
-        mixed = self.mixing(named[f"{self.name}.linear.weight"], sums)
-        return [block / self.neighbours for block in mixed]
-
-    def _radial(self, named: Named, edges: Edges) -> tuple[Tensor, Tensor]:
-        """The radial network up to its last layer, (k, N D, width), and that layer's matrix."""
-        hidden = edges.radial
-        for index in range(self.n_radial):
-            layer: Any = getattr(self.network, f"layer{index}")
-            scale = (layer.h_in * layer.var_in) ** -0.5
-            weight = named[f"{self.name}.conv_tp_weights.layer{index}.weight"] * scale
-            if layer.act is None:
-                break
-            hidden = layer.act(hidden @ weight) * layer.var_out**0.5
-        if edges.cutoff is not None:
-            hidden = hidden * edges.cutoff
-        return hidden, weight * layer.var_out**0.5
+            weighted = factor.unsqueeze(1) * sent[block]
+            sums.append(_summed(edges.harmonics @ table, weighted, m_out))
+        return self.mixing.forward(weights.mixing, sums)
 
 
 def _summed(angular: Tensor, weighted: Tensor, m_out: int) -> Tensor:
-    """angular (k, N, D, m_in m_out), weighted (k, N D, m_in, C): sums over D, (k, N, m_out, C)."""
-    n_atoms, n_near = angular.shape[1:3]
-    left = angular.reshape(len(angular), n_atoms, -1, m_out).transpose(-1, -2)
-    right = weighted.unflatten(1, (n_atoms, n_near)).flatten(2, 3)
-    return left @ right
+    """angular (k, N, D, m_in m_out), weighted (k N D, m_in, C): sums over D, (k, N, m_out, C)."""
+    members, n_atoms = angular.shape[:2]
+    left = angular.reshape(members * n_atoms, -1, m_out).transpose(1, 2)
+    right = weighted.reshape(members * n_atoms, -1, weighted.shape[-1])
+    return (left @ right).unflatten(0, (members, n_atoms))
 
 
 class Readout(torch.nn.Module):
@@ -221,16 +241,18 @@ class Readout(torch.nn.Module):
 
     def __init__(self, readout: Any, name: str) -> None:
         super().__init__()
-        self.name = name
-        self.linear = hasattr(readout, "linear")
-        self.first = Mixing(readout.linear if self.linear else readout.linear_1)
-        if not self.linear:
-            self.gate = readout.non_linearity
-            self.second = Mixing(readout.linear_2)
+        linears = ["linear"] if hasattr(readout, "linear") else ["linear_1", "linear_2"]
+        self.linears = [Mixing(getattr(readout, part), f"{name}.{part}") for part in linears]
+        self.gate = getattr(readout, "non_linearity", None)
 
-    def forward(self, named: Named, scalars: Tensor) -> Tensor:
-        """(k, n_slots, 1, channels) to (k, n_slots)."""
-        if self.linear:
-            return self.first.one(named[f"{self.name}.linear.weight"], [scalars])[..., 0, 0]
-        inner = self.gate(self.first.one(named[f"{self.name}.linear_1.weight"], [scalars]))
-        return self.second.one(named[f"{self.name}.linear_2.weight"], [inner])[..., 0, 0]
+    def weights(self, named: Named) -> list[Tensor]:
+        """The matrix of each linear part."""
+        return [linear.matrices(named)[0] for linear in self.linears]
+
+    def forward(self, weights: list[Tensor], features: list[Tensor]) -> Tensor:
+        """(k, n_slots, 2 l + 1, channels) to (k, n_slots)."""
+        for index, (linear, matrix) in enumerate(zip(self.linears, weights, strict=True)):
+            features = linear.forward([matrix], features)
+            if index < len(weights) - 1 and self.gate is not None:
+                features = [self.gate(features[0])]
+        return features[0][..., 0, 0]

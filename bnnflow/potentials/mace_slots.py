@@ -21,7 +21,8 @@ class Slots:
 
     present: (n_elements,) positions among the model's elements; element, slot: (k N,) of every
     atom, and sender_element, sender_slot: (k M,) of every edge, all counted through the sets;
-    atom: (k n_elements rows,) the atom in each slot; rows: slots of one element.
+    atom: (k n_elements rows,) the atom in each slot; rows: slots of one element; pair: (k M,) of
+    every edge, first: (k n_pairs,) an edge of each pair, counted through the sets.
     """
 
     present: Tensor
@@ -30,6 +31,8 @@ class Slots:
     sender_element: Tensor
     sender_slot: Tensor
     rows: int
+    pair: Tensor
+    first: Tensor
 
 
 def slots(batch: GraphBatch, members: int) -> Slots:
@@ -46,7 +49,7 @@ def slots(batch: GraphBatch, members: int) -> Slots:
     slot = element * rows + rank
     atom = slot.new_zeros(len(slot), len(present) * rows)
     atom.scatter_(1, slot, torch.arange(n_atoms, device=slot.device).expand_as(slot))
-    sender = _senders(batch)
+    sender = _in_set(batch.edges[..., 0, :], batch.positions.shape[-2])
     return Slots(
         present=present,
         slot=_through(slot, len(present) * rows, members),
@@ -54,15 +57,19 @@ def slots(batch: GraphBatch, members: int) -> Slots:
         sender_element=_through(element.gather(1, sender), len(present), members),
         sender_slot=_through(slot.gather(1, sender), len(present) * rows, members),
         rows=rows,
+        pair=_through(_in_set(batch.pair, batch.first.shape[-1]), _size(batch.first), members),
+        first=_through(_in_set(batch.first, batch.pair.shape[-1]), _size(batch.pair), members),
     )
 
 
-def _senders(batch: GraphBatch) -> Tensor:
-    """(k or 1, M) sending atom of every edge, counted through the frames of a set."""
-    n_frames, n_atoms = batch.positions.shape[-3:-1]
-    offset = torch.arange(n_frames, device=batch.edges.device)[:, None] * n_atoms
-    sender = (batch.edges[..., 0, :] + offset).flatten(-2)
-    return sender if sender.ndim == 2 else sender.unsqueeze(0)
+def _size(index: Tensor) -> int:
+    return index.shape[-2] * index.shape[-1]
+
+
+def _in_set(index: Tensor, size: int) -> Tensor:
+    """(..., B, n) indices within each frame to (k or 1, B n), counted through frames of `size`."""
+    offset = torch.arange(index.shape[-2], device=index.device)[:, None] * size
+    return (index + offset).reshape(-1, _size(index))
 
 
 def _through(index: Tensor, size: int, members: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from tiny_mace import CUTOFF, Tiny, crystal, molecules
 
 from bnnflow.errors import StructureError
-from bnnflow.potentials.graphs import neighbours
+from bnnflow.potentials.neighbours import neighbours
 from bnnflow.records import Structure
 
 
@@ -32,7 +32,8 @@ def test_neighbours_are_all_pairs_in_reach(pbc: tuple[bool, ...]) -> None:
     base = crystal()
     cell = base.cell if any(pbc) else np.zeros((3, 3))
     structure = Structure(base.numbers, base.positions, cell, np.array(pbc))
-    edges, shifts = neighbours(structure, CUTOFF)
+    listed = neighbours(structure, CUTOFF)
+    edges, shifts = listed.edges, listed.shifts
     vectors = structure.positions[edges[1]] - structure.positions[edges[0]] + shifts
     found = [(i, j, tuple(np.round(v, 8) + 0.0)) for i, j, v in zip(*edges, vectors, strict=True)]
     assert len(found) == len(set(found))
@@ -52,7 +53,7 @@ def test_padding_is_marked_and_out_of_reach(tiny: Tiny) -> None:
     assert batch.mask.sum(1).tolist() == [len(structure) for structure in structures]
     assert torch.equal(batch.species.sum(-1), batch.mask)
     for frame, structure in enumerate(structures):
-        n_real = neighbours(structure, CUTOFF)[0].shape[1]
+        n_real = neighbours(structure, CUTOFF).edges.shape[1]
         sender, receiver = batch.edges[frame]
         vectors = batch.positions[frame][receiver] - batch.positions[frame][sender]
         reached = (vectors + batch.shifts[frame]).norm(dim=-1) < CUTOFF
