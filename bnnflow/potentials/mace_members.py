@@ -18,6 +18,7 @@ from torch import Tensor
 from bnnflow.potentials.heads import ForceStdHead, member_stds
 from bnnflow.potentials.mace_contraction import HIGHEST, Contraction
 from bnnflow.potentials.mace_harmonics import Harmonics
+from bnnflow.potentials.mace_messages import Wiring, messages
 from bnnflow.potentials.mace_radial import Radial, RadialNetwork, is_silu_network
 from bnnflow.potentials.mace_slots import Slots
 from bnnflow.potentials.mace_tables import Coupling, ElementMixing, Mixing
@@ -216,24 +217,15 @@ class Messages(torch.nn.Module):
         sender: Tensor,
     ) -> list[Tensor]:
         """Features (k, rows, 2 l + 1, channels) of the senders to messages (k, N, m, channels)."""
-        radial = self.radial.forward(weights.radial, edges.radial).flatten(0, 1)
-        by_path = radial.index_select(0, slots.pair).split(self.coupling.widths, dim=-1)
-        sent = [block.flatten(0, 1).index_select(0, sender) for block in features]
-        sums = []
-        for (block, m_out), factor, table in zip(
-            self.coupling.paths, by_path, self.coupling.tables(), strict=True
-        ):
-            weighted = factor.unsqueeze(1) * sent[block]
-            sums.append(_summed(edges.harmonics @ table, weighted, m_out))
-        return self.mixing.forward(weights.mixing, sums)
-
-
-def _summed(angular: Tensor, weighted: Tensor, m_out: int) -> Tensor:
-    """angular (k, N, D, m_in m_out), weighted (k N D, m_in, C): sums over D, (k, N, m_out, C)."""
-    members, n_atoms = angular.shape[:2]
-    left = angular.reshape(members * n_atoms, -1, m_out).transpose(1, 2)
-    right = weighted.reshape(members * n_atoms, -1, weighted.shape[-1])
-    return (left @ right).unflatten(0, (members, n_atoms))
+        members, n_atoms, n_near = edges.harmonics.shape[:3]
+        sums = messages(
+            Wiring(self.coupling, slots.pair, sender, n_near),
+            edges.harmonics.flatten(0, 2),
+            self.radial.forward(weights.radial, edges.radial).flatten(0, 1),
+            [block.flatten(0, 1) for block in features],
+        )
+        by_member = [block.unflatten(0, (members, n_atoms)) for block in sums]
+        return self.mixing.forward(weights.mixing, by_member)
 
 
 class Readout(torch.nn.Module):
