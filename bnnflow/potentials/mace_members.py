@@ -204,7 +204,9 @@ class Messages(torch.nn.Module):
     def __init__(self, interaction: Any, name: str) -> None:
         super().__init__()
         self.coupling = Coupling(interaction.conv_tp)
-        self.radial = RadialNetwork(interaction.conv_tp_weights, f"{name}.conv_tp_weights")
+        self.radial = RadialNetwork(
+            interaction.conv_tp_weights, f"{name}.conv_tp_weights", self.coupling.widths
+        )
         self.mixing = Mixing(interaction.linear, f"{name}.linear")
         self.neighbours = float(interaction.avg_num_neighbors)
 
@@ -221,8 +223,8 @@ class Messages(torch.nn.Module):
         sums = messages(
             Wiring(self.coupling, slots.pair, sender, n_near),
             edges.harmonics.flatten(0, 2),
-            self.radial.forward(weights.radial, edges.radial).flatten(0, 1),
-            [block.flatten(0, 1) for block in features],
+            [weight.flatten(0, 1) for weight in self.radial.forward(weights.radial, edges.radial)],
+            [one.flatten(0, 1).contiguous() for block in features for one in block.unbind(2)],
         )
         by_member = [block.unflatten(0, (members, n_atoms)) for block in sums]
         return self.mixing.forward(weights.mixing, by_member)

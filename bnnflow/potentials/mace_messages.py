@@ -42,31 +42,26 @@ class Wiring:
 
 
 def messages(
-    wiring: Wiring, harmonics: Tensor, radial: Tensor, blocks: Sequence[Tensor]
+    wiring: Wiring, harmonics: Tensor, radial: Sequence[Tensor], features: Sequence[Tensor]
 ) -> list[Tensor]:
     """f of every path, (n_atoms, 2 l3 + 1, channels).
 
-    harmonics: (n_atoms D, (lmax + 1)^2); radial: (n_pairs, channels of all paths); blocks: of
-    features, (rows, 2 l1 + 1, channels).
+    harmonics: (n_atoms D, (lmax + 1)^2); radial: (n_pairs, channels) of each path; features:
+    (rows, channels) of each component m1 of each block. Every array of edges is contiguous.
     """
-    return list(_Messages.apply(wiring, harmonics, radial, *blocks))
+    return list(_Messages.apply(wiring, harmonics, *radial, *features))
 
 
 class _Messages(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, wiring: Wiring, harmonics: Tensor, radial: Tensor, *blocks: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, wiring: Wiring, harmonics: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
         ctx.wiring = wiring
-        ctx.save_for_backward(harmonics, radial, *blocks)
-        sums = _empty_sums(wiring, harmonics)
-        for part in _parts(wiring, harmonics, radial, blocks):
+        ctx.save_for_backward(harmonics, *inputs)
+        sums = _sums(wiring, harmonics)
+        for part in _parts(wiring, harmonics, inputs):
             for path in part.paths():
-                torch.bmm(
-                    path.turn.transpose(1, 2),
-                    part.rows(path.weighted()),
-                    out=sums[path.number][part.atoms],
-                )
+                for turn, sent in zip(path.turns, path.sent, strict=True):
+                    part.collect(sums[path.number], turn, path.factor * sent)
         return tuple(sums)
 
     @staticmethod
@@ -80,149 +75,140 @@ class _Slopes(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, wiring: Wiring, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         slopes = [slope.contiguous() for slope in tensors[:count]]
-        harmonics, radial, *blocks = tensors[count:]
+        harmonics, *inputs = tensors[count:]
         ctx.wiring, ctx.count = wiring, count
-        ctx.save_for_backward(*slopes, harmonics, radial, *blocks)
+        ctx.save_for_backward(*slopes, harmonics, *inputs)
         by_harmonics = torch.zeros_like(harmonics)
-        sink = _Sink(wiring, radial, blocks)
-        for part in _parts(wiring, harmonics, radial, blocks):
+        sink = _Sink(wiring, inputs)
+        for part in _parts(wiring, harmonics, inputs):
             for path in part.paths():
                 slope = slopes[path.number][part.atoms]
-                pulled = part.edges(path.turn @ slope, path)
-                sink.add(path, [(pulled, path.factor, path.sent)])
-                turned = part.rows(path.weighted()) @ slope.transpose(1, 2)
-                by_harmonics[part.here].addmm_(turned.reshape(len(path.sent), -1), path.table.T)
+                for m, (turn, sent) in enumerate(zip(path.turns, path.sent, strict=True)):
+                    pulled = (turn @ slope).flatten(0, 1)
+                    sink.add(path, m, pulled, path.factor, sent)
+                    turned = part.rows(path.factor * sent) @ slope.transpose(1, 2)
+                    by_harmonics[part.here].addmm_(turned.flatten(0, 1), path.tables[m].T)
             sink.flush(part)
-        return by_harmonics, sink.radial, *sink.blocks
+        return by_harmonics, *sink.totals
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
         wiring, count = ctx.wiring, ctx.count
-        slopes, (harmonics, radial, *blocks) = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        by_slopes = _empty_sums(wiring, harmonics)
-        sink = _Sink(wiring, radial, blocks)
-        for part, other in zip(
-            _parts(wiring, harmonics, radial, blocks),
-            _parts(wiring, *along[:2], along[2:]),
-            strict=True,
-        ):
+        slopes, (harmonics, *inputs) = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        by_slopes = _sums(wiring, harmonics)
+        sink = _Sink(wiring, inputs)
+        parts = _parts(wiring, harmonics, inputs), _parts(wiring, along[0], along[1:])
+        for part, other in zip(*parts, strict=True):
             for path, second in zip(part.paths(), other.paths(), strict=True):
-                out = by_slopes[path.number][part.atoms]
-                torch.bmm(second.turn.transpose(1, 2), part.rows(path.weighted()), out=out)
-                mixed = path.weighted(sent=second.sent) + path.weighted(factor=second.factor)
-                out.baddbmm_(path.turn.transpose(1, 2), part.rows(mixed))
-                slope = slopes[path.number][part.atoms]
-                pulled = part.edges(path.turn @ slope, path)
-                turned = part.edges(second.turn @ slope, path)
-                sink.add(
-                    path, [(turned, path.factor, path.sent), (pulled, second.factor, second.sent)]
-                )
+                slope, out = slopes[path.number][part.atoms], by_slopes[path.number]
+                for m, (turn, sent) in enumerate(zip(path.turns, path.sent, strict=True)):
+                    part.collect(out, second.turns[m], path.factor * sent)
+                    mixed = torch.addcmul(path.factor * second.sent[m], second.factor, sent)
+                    part.collect(out, turn, mixed)
+                    pulled = (turn @ slope).flatten(0, 1)
+                    sink.add(path, m, pulled, second.factor, second.sent[m])
+                    torch.bmm(second.turns[m], slope, out=part.rows(pulled))
+                    sink.add(path, m, pulled, path.factor, sent)
             sink.flush(part)
-        return None, None, *by_slopes, None, sink.radial, *sink.blocks
+        return None, None, *by_slopes, None, *sink.totals
 
 
 @dataclass(frozen=True, eq=False)
 class _Path:
-    """One path on some atoms. turn: (atoms, D m1, m3); factor: (edges, 1, c); sent: (edges, m1, c);
-    block, columns: where they come from; table: of the coupling."""
+    """One path on some atoms. factor: (edges, c); by component m1: inputs (their numbers), sent
+    (edges, c), tables and turns (atoms, D, m3)."""
 
     number: int
-    block: int
-    columns: slice
-    table: Tensor
-    turn: Tensor
     factor: Tensor
-    sent: Tensor
-
-    def weighted(self, *, factor: Tensor | None = None, sent: Tensor | None = None) -> Tensor:
-        """W h (edges, m1, c), with either replaced."""
-        return (self.factor if factor is None else factor) * (self.sent if sent is None else sent)
+    inputs: list[int]
+    sent: list[Tensor]
+    tables: list[Tensor]
+    turns: list[Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Some atoms and their edges: harmonics, weights (edges, all paths) and senders' features."""
+    """Some atoms and their edges: harmonics and all inputs, (edges, c) each."""
 
     wiring: Wiring
     atoms: slice
     here: slice
     harmonics: Tensor
-    radial: Tensor
-    sent: list[Tensor]
+    inputs: list[Tensor]
 
     def paths(self) -> Iterator[_Path]:
         """Every path on these atoms."""
-        coupling, start = self.wiring.coupling, 0
-        for number, table in enumerate(coupling.tables()):
-            block, m_out = coupling.paths[number]
-            columns = slice(start, start + coupling.widths[number])
-            start = columns.stop
-            turn = (self.harmonics @ table).view(self.atoms.stop - self.atoms.start, -1, m_out)
-            factor = self.radial[:, columns].unsqueeze(1)
-            yield _Path(number, block, columns, table, turn, factor, self.sent[block])
+        coupling = self.wiring.coupling
+        for number, tables in enumerate(coupling.tables()):
+            inputs = coupling.components(number)
+            yield _Path(
+                number=number,
+                factor=self.inputs[number],
+                inputs=inputs,
+                sent=[self.inputs[index] for index in inputs],
+                tables=tables,
+                turns=[self.rows(self.harmonics @ table) for table in tables],
+            )
 
     def rows(self, edges: Tensor) -> Tensor:
-        """(edges, m1, c) as (atoms, D m1, c)."""
-        return edges.view(self.atoms.stop - self.atoms.start, -1, edges.shape[-1])
+        """(edges, c) as (atoms, D, c)."""
+        return edges.view(-1, self.wiring.n_near, edges.shape[-1])
 
-    def edges(self, rows: Tensor, path: _Path) -> Tensor:
-        """(atoms, D m1, c) as (edges, m1, c)."""
-        return rows.view(path.sent.shape)
+    def collect(self, sums: Tensor, turn: Tensor, weighted: Tensor) -> None:
+        """Add the sum over neighbours to these atoms' rows."""
+        sums[self.atoms].baddbmm_(turn.transpose(1, 2), self.rows(weighted))
 
 
 class _Sink:
     """Collects derivatives by W and h: first for the edges of a part, then for pairs and rows."""
 
-    def __init__(self, wiring: Wiring, radial: Tensor, blocks: Sequence[Tensor]) -> None:
+    def __init__(self, wiring: Wiring, inputs: Sequence[Tensor]) -> None:
         self.wiring = wiring
-        self.radial = torch.zeros_like(radial)
-        self.blocks = [torch.zeros_like(block) for block in blocks]
-        self.by_radial: Tensor | None = None
-        self.by_sent: dict[int, Tensor] = {}
+        self.totals = [torch.zeros_like(value) for value in inputs]
+        self.edges: dict[int, Tensor] = {}
 
-    def add(self, path: _Path, terms: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """Terms (q, W, h), each of which gives sum_m1 q h to the slope by W and q W to that by h."""
-        if self.by_radial is None:
-            self.by_radial = self.radial.new_empty(len(path.sent), self.radial.shape[1])
-        if path.block not in self.by_sent:
-            self.by_sent[path.block] = torch.zeros_like(path.sent)
-        (first, factor, sent), *others = terms
-        product = first * sent
-        self.by_sent[path.block].addcmul_(first, factor)
-        for pulled, factor, sent in others:
-            product.addcmul_(pulled, sent)
-            self.by_sent[path.block].addcmul_(pulled, factor)
-        torch.sum(product, 1, out=self.by_radial[:, path.columns])
+    def add(self, path: _Path, m: int, pulled: Tensor, factor: Tensor, sent: Tensor) -> None:
+        """q h to the slope by W, and q W to that by h, for component m of a path."""
+        self._add(path.number, pulled, sent)
+        self._add(path.inputs[m], pulled, factor)
+
+    def _add(self, number: int, left: Tensor, right: Tensor) -> None:
+        if number in self.edges:
+            self.edges[number].addcmul_(left, right)
+        else:
+            self.edges[number] = left * right
 
     def flush(self, part: _Part) -> None:
         """Give the edges' sums to pairs and senders."""
-        if self.by_radial is not None:
-            self.radial.index_add_(0, self.wiring.pair[part.here], self.by_radial)
-        for block, values in self.by_sent.items():
-            target = self.blocks[block].flatten(1)
-            target.index_add_(0, self.wiring.sender[part.here], values.flatten(1))
-        self.by_radial, self.by_sent = None, {}
+        for number, values in self.edges.items():
+            self.totals[number].index_add_(0, _index(self.wiring, number, part.here), values)
+        self.edges = {}
 
 
-def _parts(
-    wiring: Wiring, harmonics: Tensor, radial: Tensor, blocks: Sequence[Tensor]
-) -> Iterator[_Part]:
+def _index(wiring: Wiring, number: int, here: slice) -> Tensor:
+    """The rows that edges read of an input: weights come first, features after them."""
+    return (wiring.pair if number < len(wiring.coupling.paths) else wiring.sender)[here]
+
+
+def _parts(wiring: Wiring, harmonics: Tensor, inputs: Sequence[Tensor]) -> Iterator[_Part]:
     """Atoms, a few at a time."""
-    n_atoms = len(harmonics) // wiring.n_near
-    widest = max(block[0].numel() for block in blocks) * wiring.n_near
-    step = max(1, CACHED // widest)
+    near = wiring.n_near
+    n_atoms = len(harmonics) // near
+    step = max(1, CACHED // (near * max(value.shape[1] for value in inputs)))
     for start in range(0, n_atoms, step):
         atoms = slice(start, min(start + step, n_atoms))
-        here = slice(atoms.start * wiring.n_near, atoms.stop * wiring.n_near)
-        weights = radial.index_select(0, wiring.pair[here])
-        sent = [block.index_select(0, wiring.sender[here]) for block in blocks]
-        yield _Part(wiring, atoms, here, harmonics[here], weights, sent)
+        here = slice(atoms.start * near, atoms.stop * near)
+        read = [
+            value.index_select(0, _index(wiring, number, here))
+            for number, value in enumerate(inputs)
+        ]
+        yield _Part(wiring, atoms, here, harmonics[here], read)
 
 
-def _empty_sums(wiring: Wiring, harmonics: Tensor) -> list[Tensor]:
+def _sums(wiring: Wiring, harmonics: Tensor) -> list[Tensor]:
     n_atoms, coupling = len(harmonics) // wiring.n_near, wiring.coupling
     return [
-        harmonics.new_empty(n_atoms, m_out, width)
+        harmonics.new_zeros(n_atoms, m_out, width)
         for (_, m_out), width in zip(coupling.paths, coupling.widths, strict=True)
     ]

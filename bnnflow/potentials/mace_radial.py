@@ -19,9 +19,11 @@ from torch import Tensor
 
 
 class RadialNetwork:
-    """`conv_tp_weights` of one interaction; network: e3nn's `FullyConnectedNet`."""
+    """`conv_tp_weights` of one interaction; network: e3nn's `FullyConnectedNet`; widths: channels
+    of each path, which share the last layer."""
 
-    def __init__(self, network: Any, name: str) -> None:
+    def __init__(self, network: Any, name: str, widths: list[int]) -> None:
+        self.widths = widths
         layers = [getattr(network, f"layer{index}") for index in range(len(network.hs) - 1)]
         self.names = [f"{name}.layer{index}.weight" for index in range(len(layers))]
         # The factor behind each activation goes into the next layer's weights.
@@ -36,8 +38,8 @@ class RadialNetwork:
         """The weights of each layer, (k, width in, width out)."""
         return [named[name] * scale for name, scale in zip(self.names, self.scales, strict=True)]
 
-    def forward(self, matrices: list[Tensor], radial: Radial) -> Tensor:
-        """(k, pairs, channels of all paths)."""
+    def forward(self, matrices: list[Tensor], radial: Radial) -> list[Tensor]:
+        """(k, pairs, channels) of each path."""
         hidden, slope = radial.basis, radial.slope
         if slope is None:
             for matrix in matrices[:-1]:
@@ -48,7 +50,7 @@ class RadialNetwork:
             hidden = torch.addcmul(hidden, slope, radial.lengths - radial.lengths.detach())
         if radial.cutoff is not None:
             hidden = hidden * radial.cutoff
-        return hidden @ matrices[-1]
+        return [hidden @ last for last in matrices[-1].split(self.widths, dim=-1)]
 
 
 def is_silu_network(network: Any) -> bool:

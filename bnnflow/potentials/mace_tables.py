@@ -94,12 +94,23 @@ class Coupling(torch.nn.Module):
         paths = sorted(product.instructions, key=lambda path: path.i_out)
         self.paths = [(path.i_in1, product.irreps_out[path.i_out].ir.dim) for path in paths]
         self.widths = [product.irreps_in1[path.i_in1].mul for path in paths]
+        self.sizes = [ir.dim for _, ir in product.irreps_in1]
         for number, path in enumerate(paths):
-            self.register_buffer(f"table_{number}", _table(product, path), persistent=False)
+            for m, table in enumerate(_table(product, path).unbind(1)):
+                self.register_buffer(f"table_{number}_{m}", table.contiguous(), persistent=False)
 
-    def tables(self) -> list[Tensor]:
-        """((lmax + 1)^2, m_in m_out) of each path: harmonics to the matrix that turns features."""
-        return [self.get_buffer(f"table_{number}") for number in range(len(self.paths))]
+    def tables(self) -> list[list[Tensor]]:
+        """Of each path and component m1, ((lmax + 1)^2, 2 l3 + 1): harmonics to directions."""
+        return [
+            [self.get_buffer(f"table_{number}_{m}") for m in range(self.sizes[block])]
+            for number, (block, _) in enumerate(self.paths)
+        ]
+
+    def components(self, number: int) -> list[int]:
+        """Which inputs hold a path's features, when all weights and then all components follow."""
+        block = self.paths[number][0]
+        start = len(self.paths) + sum(self.sizes[:block])
+        return list(range(start, start + self.sizes[block]))
 
 
 def _table(product: Any, path: Any) -> Tensor:
@@ -109,7 +120,7 @@ def _table(product: Any, path: Any) -> Tensor:
     wigner = o3.wigner_3j(one, two, out, dtype=torch.float64).transpose(0, 1)
     table = torch.zeros(harmonics.dim, 2 * one + 1, 2 * out + 1, dtype=torch.float64)
     table[harmonics.slices()[path.i_in2]] = wigner * path.path_weight
-    return table.flatten(1)
+    return table
 
 
 def _piece(weight: Tensor, start: int, shape: tuple[int, ...]) -> Tensor:
