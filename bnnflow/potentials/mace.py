@@ -1,10 +1,10 @@
 """MACE as a function of a flat parameter vector, for k members at once.
 
-The network is mace-torch's own, module by module; what is ours is the order of evaluation: edge
-vectors, lengths and spherical harmonics come first, for all members in one go, then the blocks
-under `torch.func.vmap`, then one backward pass for the forces of every member. Two things in
-stock mace-torch keep it from this: `requires_grad_` inside the forward pass, which this order does
-not need, and an in-place scatter, which is replaced below by its out-of-place twin.
+Edge vectors come first, for all members in one go, then the network, then one backward pass for the
+forces of every member. Plain models (`mace_members.is_supported`) are written as matrix products
+with a leading axis of members. All others are mace-torch's own modules under `torch.func.vmap`. Two
+things in stock mace-torch keep it from that: `requires_grad_` inside the forward pass, which this
+order does not need, and an in-place scatter, which is replaced below by its out-of-place twin.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from torch import Tensor
 from bnnflow.errors import ModelError
 from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.potentials.heads import ForceStdHead
+from bnnflow.potentials.kept import Kept
 from bnnflow.potentials.layout import ParameterLayout
 from bnnflow.potentials.mace_elements import element_mask
-from bnnflow.potentials.mace_members import MaceMembers, is_supported
+from bnnflow.potentials.mace_members import MaceMembers, Weights, is_supported
 from bnnflow.potentials.mace_slots import slots
 from bnnflow.potentials.protocol import Output
 from bnnflow.units import VOIGT
@@ -116,6 +117,7 @@ class MacePotential:
             else None
         )
         self.layout = ParameterLayout.of(self._trainable)
+        self._kept: Kept[Weights] = Kept()
 
     def to(self, device: torch.device) -> MacePotential:
         """Move the fixed tensors to a device."""
@@ -160,7 +162,8 @@ class MacePotential:
     ) -> Output:
         """Energy, forces, stress and force stds of k members (METHOD 1).
 
-        parameters: (k, P); batch: shared by the members (B, ...) or one each (k, B, ...).
+        parameters: (k, P); batch: shared by the members (B, ...) or one each (k, B, ...);
+        create_graph: for derivatives of the result by the parameters (not again by positions).
         """
         members = len(parameters)
         positions = batch.positions.expand(members, *batch.positions.shape[-3:]).detach().clone()
@@ -198,7 +201,11 @@ class MacePotential:
         members: Any = self._members
         near = vectors.unflatten(2, (batch.positions.shape[-2], -1)).flatten(1, 2)
         where = slots(batch, len(parameters))
-        weights = members.weights(self.layout.unflatten(parameters), where.present)
+        weights = self._kept.get(
+            parameters,
+            tuple(where.present.tolist()),
+            lambda: members.weights(self.layout.unflatten(parameters), where.present),
+        )
         return members(weights, near, where, with_slope=create_graph)  # type: ignore[no-any-return]
 
     def _forward(
