@@ -13,8 +13,8 @@ matrices, so that no step gathers or scatters.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import torch
@@ -33,19 +33,22 @@ class Contraction(torch.nn.Module):
     def __init__(self, symmetric: Any, prefix: str) -> None:
         super().__init__()
         tensors = [_couplings(one) for one in symmetric.contractions]
-        terms = [[_terms(tensor) for tensor in one] for one in tensors]
-        pairs = sorted({pair for one in terms for term in one for pair, *_ in term})
-        n_components = tensors[0][0].shape[1]
-        left, right = (_selection([pair[side] for pair in pairs], n_components) for side in (0, 1))
-        for name, value in (("left", left), ("right", right)):
-            self.register_buffer(name, value, persistent=False)
+        monomials = [[_monomials(tensor) for tensor in one] for one in tensors]
+        splits = _splits({key for one in monomials for order in one for key in order})
+        pairs = sorted({pair for pair, _ in splits.values()})
+        places = {key: (pairs.index(pair), last) for key, (pair, last) in splits.items()}
+        components = tensors[0][0].shape[1]
+        self.left: Tensor
+        self.right: Tensor
+        for side, name in enumerate(("left", "right")):
+            selection = _selection([pair[side] for pair in pairs], components)
+            self.register_buffer(name, selection, persistent=False)
         self.names: list[list[str]] = []
-        number = {pair: index for index, pair in enumerate(pairs)}
-        for index, (tensor, term) in enumerate(zip(tensors, terms, strict=True)):
-            matrix = torch.cat([_matrix(t, m, number) for t, m in zip(tensor, term, strict=True)])
+        for index, orders in enumerate(monomials):
+            matrix = torch.cat([_matrix(one, places, len(pairs), components) for one in orders])
             self.register_buffer(f"matrix_{index}", matrix.flatten(1), persistent=False)
-            self.names.append(_names(f"{prefix}.contractions.{index}", len(tensor)))
-        self.shape = (len(pairs), n_components)
+            self.names.append(_names(f"{prefix}.contractions.{index}", len(orders)))
+        self.shape = (len(pairs), components)
 
     def forward(self, coefficients: list[Tensor], message: Tensor) -> list[Tensor]:
         """message (k, n_elements, rows, components, channels) to blocks (..., m, channels)."""
@@ -56,7 +59,8 @@ class Contraction(torch.nn.Module):
 
     def _one(self, pairs: Tensor, x: Tensor, coefficients: Tensor) -> Tensor:
         inner = (pairs @ coefficients).unflatten(-1, (-1, self.shape[1]))
-        return (inner * x.unsqueeze(-2)).sum(-1).permute(0, 1, 3, 4, 2)
+        out: Tensor = (inner * x.unsqueeze(-2)).sum(-1).permute(0, 1, 3, 4, 2)
+        return out
 
     def matrices(self, named: dict[str, Tensor], present: Tensor) -> list[Tensor]:
         """Coefficients (k, n_elements, channels, pairs, m i) of each output, present elements."""
@@ -65,13 +69,15 @@ class Contraction(torch.nn.Module):
     def _coefficients(self, named: dict[str, Tensor], index: int, present: Tensor) -> Tensor:
         weights = [named[name].index_select(1, present) for name in self.names[index]]
         joined = torch.cat(weights, dim=2).transpose(2, 3)
-        coupled: Tensor = joined @ self.get_buffer(f"matrix_{index}")
-        return coupled.unflatten(-1, (self.shape[0], -1))
+        coupled = joined @ self.get_buffer(f"matrix_{index}")
+        coefficients: Tensor = coupled.unflatten(-1, (self.shape[0], -1))
+        return coefficients
 
 
-Pair = tuple[int, int]
-Term = tuple[Pair, int, Tensor]
-"""(pair of factors, third factor, coupling (paths, m)); index -1 stands for the factor 1."""
+Monomial = tuple[int, ...]
+"""Components whose product it is, in rising order."""
+Split = tuple[tuple[int, int], int]
+"""A pair and a third factor; -1 stands for the factor 1."""
 
 
 def _names(prefix: str, orders: int) -> list[str]:
@@ -89,31 +95,57 @@ def _couplings(contraction: Any) -> list[Tensor]:
     return tensors
 
 
-def _terms(tensor: Tensor) -> list[Term]:
-    """Non-zero monomials of one order, each with its coupling summed over orders of factors."""
-    order, sums = tensor.ndim - 2, dict[tuple[int, ...], Tensor]()
-    used = tensor.abs().sum((0, -1))
-    for factors in product(range(tensor.shape[1]), repeat=order):
-        if float(used[factors]) > 0.0:
-            key = tuple(sorted(factors))
-            coupling = tensor[(slice(None), *factors)].T
-            sums[key] = sums[key] + coupling if key in sums else coupling
-    return [(*_split(key), coupling) for key, coupling in sums.items() if bool(coupling.any())]
+def _monomials(tensor: Tensor) -> dict[Monomial, Tensor]:
+    """Non-zero monomials of one order: coupling (paths, m) summed over the factors' orders."""
+    sums: dict[Monomial, Tensor] = {}
+    largest = tensor.abs().amax((0, -1))
+    for factors in (largest > 0.0).nonzero().tolist():
+        key = tuple(sorted(factors))
+        coupling = tensor[(slice(None), *factors)].T
+        sums[key] = sums[key] + coupling if key in sums else coupling
+    rounding = 1e-7 * float(tensor.abs().max())
+    kept = {key: value for key, value in sums.items() if float(value.abs().max()) > rounding}
+    return kept or {next(iter(sums), (0,) * (tensor.ndim - 2)): tensor.new_zeros(_size(tensor))}
 
 
-def _split(factors: tuple[int, ...]) -> tuple[Pair, int]:
-    """A monomial as a pair (filled up with 1) and a third factor."""
-    *rest, last = factors
-    filled = (-1,) * (2 - len(rest)) + tuple(rest)
-    return (filled[0], filled[1]), last
+def _size(tensor: Tensor) -> tuple[int, int]:
+    return tensor.shape[-1], tensor.shape[0]
 
 
-def _matrix(tensor: Tensor, terms: Sequence[Term], number: dict[Pair, int]) -> Tensor:
+def _splits(monomials: set[Monomial]) -> dict[Monomial, Split]:
+    """Split every monomial such that few pairs occur: the most common pair first."""
+    left = {key: _ways(key) for key in sorted(monomials)}
+    chosen: dict[Monomial, Split] = {}
+    while left:
+        counts = Counter(pair for ways in left.values() for pair in ways)
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        found = {key: (best, ways[best]) for key, ways in left.items() if best in ways}
+        chosen |= found
+        left = {key: ways for key, ways in left.items() if key not in found}
+    return chosen
+
+
+def _ways(monomial: Monomial) -> dict[tuple[int, int], int]:
+    """Third factors by pair, of up to three factors filled up with 1."""
+    ways = {}
+    for index, last in enumerate(monomial):
+        first, second = (-1, -1, *monomial[:index], *monomial[index + 1 :])[-2:]
+        ways[first, second] = last
+    return ways
+
+
+def _matrix(
+    monomials: dict[Monomial, Tensor],
+    places: dict[Monomial, tuple[int, int]],
+    n_pairs: int,
+    components: int,
+) -> Tensor:
     """(paths, pairs, m, components) of one order."""
-    m, components, paths = tensor.shape[0], tensor.shape[1], tensor.shape[-1]
-    matrix = tensor.new_zeros(paths, len(number), m, components)
-    for pair, last, coupling in terms:
-        matrix[:, number[pair], :, last] = coupling
+    paths, m = next(iter(monomials.values())).shape
+    matrix = torch.zeros(paths, n_pairs, m, components, dtype=torch.float64)
+    for key, coupling in monomials.items():
+        pair, last = places[key]
+        matrix[:, pair, :, last] = coupling
     return matrix
 
 

@@ -92,11 +92,13 @@ class MaceMembers(torch.nn.Module):
         self.harmonics = Harmonics(o3.Irreps(str(model.spherical_harmonics.irreps_out)).lmax)
         self.start = Mixing(model.node_embedding.linear, "model.node_embedding.linear")
         blocks = zip(model.interactions, model.products, strict=True)
-        self.layers = torch.nn.ModuleList(Layer(*pair, n) for n, pair in enumerate(blocks))
-        self.readouts = torch.nn.ModuleList(
+        self.layers: Any = torch.nn.ModuleList(Layer(*pair, n) for n, pair in enumerate(blocks))
+        self.readouts: Any = torch.nn.ModuleList(
             Readout(readout, f"model.readouts.{index}")
             for index, readout in enumerate(model.readouts)
         )
+        self.scale: Tensor
+        self.shift: Tensor
         self.register_buffer("scale", torch.atleast_1d(model.scale_shift.scale)[0].clone())
         self.register_buffer("shift", torch.atleast_1d(model.scale_shift.shift)[0].clone())
         self.n_head = len(head.layers)
@@ -139,7 +141,7 @@ class MaceMembers(torch.nn.Module):
 
 def _atoms(value: Tensor, slots: Slots) -> Tensor:
     """(k, n_slots) to (k, N)."""
-    return value.flatten().index_select(0, slots.slot).unflatten(0, (len(value), -1))
+    return value.flatten().index_select(0, slots.slot).reshape(len(value), -1)
 
 
 class Layer(torch.nn.Module):
@@ -195,7 +197,7 @@ class Layer(torch.nn.Module):
 def _grouped(block: Tensor, slots: Slots) -> Tensor:
     """(k, N, m, channels) to (k, n_elements, rows, m, channels)."""
     rows = block.flatten(0, 1).index_select(0, slots.atom)
-    return rows.unflatten(0, (len(block), len(slots.present), slots.rows))
+    return rows.reshape(len(block), len(slots.present), slots.rows, *block.shape[2:])
 
 
 class Messages(torch.nn.Module):

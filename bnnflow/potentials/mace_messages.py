@@ -49,7 +49,7 @@ def messages(
     harmonics: (n_atoms D, (lmax + 1)^2); radial: (n_pairs, channels) of each path; features:
     (rows, channels) of each component m1 of each block. Every array of edges is contiguous.
     """
-    return list(_Messages.apply(wiring, harmonics, *radial, *features))
+    return list(_Messages.apply(wiring, harmonics, *radial, *features))  # type: ignore[no-untyped-call]
 
 
 class _Messages(torch.autograd.Function):
@@ -66,7 +66,8 @@ class _Messages(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *_Slopes.apply(ctx.wiring, len(slopes), *slopes, *ctx.saved_tensors)
+        tensors = (*slopes, *ctx.saved_tensors)
+        return None, *_Slopes.apply(ctx.wiring, len(slopes), *tensors)  # type: ignore[no-untyped-call]
 
 
 class _Slopes(torch.autograd.Function):

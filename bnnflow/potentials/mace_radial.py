@@ -46,7 +46,7 @@ class RadialNetwork:
                 hidden = torch.nn.functional.silu(hidden @ matrix)
         else:
             for matrix in matrices[:-1]:
-                hidden, slope = _SiluWithSlope.apply(hidden @ matrix, slope @ matrix)
+                hidden, slope = _silu_with_slope(hidden @ matrix, slope @ matrix)
             hidden = torch.addcmul(hidden, slope, radial.lengths - radial.lengths.detach())
         if radial.cutoff is not None:
             hidden = hidden * radial.cutoff
@@ -55,7 +55,9 @@ class RadialNetwork:
 
 def is_silu_network(network: Any) -> bool:
     """Whether a network is of the kind written here."""
-    layers = [getattr(network, f"layer{index}", None) for index in range(len(network.hs) - 1)]
+    layers: list[Any] = [
+        getattr(network, f"layer{index}", None) for index in range(len(network.hs) - 1)
+    ]
     return (
         all(layer is not None for layer in layers)
         and layers[-1].act is None
@@ -82,7 +84,12 @@ class Radial:
             return value
 
         self.cutoff = embedding(lengths, None, None, None)[1]
-        self.basis, self.slope = torch.func.jvp(basis, (here,), (torch.ones_like(here),))
+        pair: Any = torch.func.jvp(basis, (here,), (torch.ones_like(here),))
+        self.basis, self.slope = pair
+
+
+def _silu_with_slope(x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    return _SiluWithSlope.apply(x, slope)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SiluWithSlope(torch.autograd.Function):

@@ -118,11 +118,11 @@ def _table(product: Any, path: Any) -> Tensor:
     one = product.irreps_in1[path.i_in1].ir.l
     two, out = harmonics[path.i_in2].ir.l, product.irreps_out[path.i_out].ir.l
     wigner = o3.wigner_3j(one, two, out, dtype=torch.float64).transpose(0, 1)
-    table = torch.zeros(harmonics.dim, 2 * one + 1, 2 * out + 1, dtype=torch.float64)
+    table: Tensor = torch.zeros(harmonics.dim, 2 * one + 1, 2 * out + 1, dtype=torch.float64)
     table[harmonics.slices()[path.i_in2]] = wigner * path.path_weight
     return table
 
 
 def _piece(weight: Tensor, start: int, shape: tuple[int, ...]) -> Tensor:
     """(k, *shape) of the flat weights (k, n) from `start` on."""
-    return weight[:, start : start + math.prod(shape)].unflatten(-1, shape)
+    return weight[:, start : start + math.prod(shape)].reshape(-1, *shape)

@@ -63,7 +63,7 @@ def _pair_key(edges: IntArray, units: IntArray) -> IntArray:
 
 
 def _code(edges: IntArray, units: IntArray, n_atoms: int, n_cells: int) -> IntArray:
-    code = edges[0] * n_atoms + edges[1]
+    code: IntArray = edges[0] * n_atoms + edges[1]
     for column in (units + n_cells // 2).T:
         code = code * n_cells + column
     return code
