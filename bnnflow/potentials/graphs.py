@@ -1,8 +1,9 @@
 """Structures as padded graphs, so that frames of unequal size share one batch (DECISIONS 14).
 
-Every frame holds n atoms and e edges, the largest of its set. A padding atom has an all-zero
-species row and zero weight in every sum; a padding edge joins the last atom slot to itself over
-twice the cutoff, where no network sees it.
+Every frame holds n atoms, the largest number of its set, and every atom D neighbours, likewise;
+edge i leads to atom i // D, so that a sum over neighbours is a sum along an axis. A padding atom
+has an all-zero species row and zero weight in every sum; a padding edge joins an atom to itself
+over twice the cutoff, where no network sees it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from mace.data.neighborhood import get_neighborhood
 from torch import Tensor
 
 from bnnflow.errors import StructureError
+from bnnflow.potentials.neighbours import neighbours
 from bnnflow.records import Structure
 
 
@@ -24,7 +25,9 @@ class GraphBatch:
     """B frames as tensors; with a leading axis k, one set of B frames for each member.
 
     positions: (B, n, 3) Å; species: (B, n, n_elements) one-hot; mask: (B, n) 1 for atoms, 0 for
-    padding; edges: (B, 2, e) sender and receiver within the frame; shifts: (B, e, 3) Å;
+    padding; edges: (B, 2, n D) sender and receiver within the frame, by receiver;
+    shifts: (B, n D, 3) Å; pair: (B, n D) the pair of atoms and images that an edge joins, the same
+    for both directions; first: (B, n_pairs) one edge of each pair;
     volume: (B,) Å³, 1 for open systems; atomic_energy: (B,) eV, float64.
     """
 
@@ -33,6 +36,8 @@ class GraphBatch:
     mask: Tensor
     edges: Tensor
     shifts: Tensor
+    pair: Tensor
+    first: Tensor
     volume: Tensor
     atomic_energy: Tensor
 
@@ -58,57 +63,43 @@ def collate(
     elements: atomic numbers of the potential, in its order; cutoff: Å. Raises StructureError for
     an element the potential lacks.
     """
-    graphs = [neighbours(structure, cutoff) for structure in structures]
-    n_edges = max(edges.shape[1] for edges, _ in graphs)
-    ragged = len({(len(s), e.shape[1]) for s, (e, _) in zip(structures, graphs, strict=True)}) > 1
-    n_atoms = max(len(structure) for structure in structures) + ragged
-    rows = [
-        _pad(s, g, elements, n_atoms, max(n_edges, 1), cutoff)
-        for s, g in zip(structures, graphs, strict=True)
-    ]
-    columns = [torch.as_tensor(np.stack(column)) for column in zip(*rows, strict=True)]
-    positions, species, mask, edges, shifts, volume = columns
+    lists = [neighbours(structure, cutoff) for structure in structures]
+    n_atoms = max(len(structure) for structure in structures)
+    n_near = max(1, *(one.most() for one in lists))
+    rows = [one.in_rows(n_atoms, n_near, cutoff) for one in lists]
+    n_pairs = max(len(row.first) for row in rows)
+    atoms = [_pad(structure, elements, n_atoms) for structure in structures]
+    positions, species, mask, volume = (_stack(column) for column in zip(*atoms, strict=True))
     energy = [sum(atomic_energy(int(z)) for z in structure.numbers) for structure in structures]
     return GraphBatch(
         positions=positions.to(dtype),
         species=species.to(dtype),
         mask=mask.to(dtype),
-        edges=edges,
-        shifts=shifts.to(dtype),
+        edges=_stack([row.edges for row in rows]),
+        shifts=_stack([row.shifts for row in rows]).to(dtype),
+        pair=_stack([row.pair for row in rows]),
+        first=_stack([np.resize(row.first, n_pairs) for row in rows]),
         volume=volume.to(dtype),
         atomic_energy=torch.tensor(energy, dtype=torch.float64),
     )
 
 
-def neighbours(structure: Structure, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (2, e) sender and receiver, and Cartesian shifts (e, 3) in Å, of all pairs in reach."""
-    periodic = tuple(bool(flag) for flag in structure.pbc)
-    cell = structure.cell.copy() if any(periodic) else None
-    edges, shifts, _, _ = get_neighborhood(structure.positions, cutoff, periodic, cell)
-    return np.asarray(edges), np.asarray(shifts)
+def _stack(rows: Sequence[np.ndarray]) -> Tensor:
+    return torch.as_tensor(np.stack(rows))
 
 
 def _pad(
-    structure: Structure,
-    graph: tuple[np.ndarray, np.ndarray],
-    elements: tuple[int, ...],
-    n_atoms: int,
-    n_edges: int,
-    cutoff: float,
-) -> tuple[np.ndarray, ...]:
-    edges, shifts = graph
+    structure: Structure, elements: tuple[int, ...], n_atoms: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, species, mask and volume of one frame."""
     real = len(structure)
     positions = np.zeros((n_atoms, 3))
     positions[:real] = structure.positions
     species = np.zeros((n_atoms, len(elements)))
     species[np.arange(real), _species(structure, elements)] = 1.0
     mask = (np.arange(n_atoms) < real).astype(float)
-    padded_edges = np.full((2, n_edges), n_atoms - 1, dtype=np.int64)
-    padded_edges[:, : edges.shape[1]] = edges
-    padded_shifts = np.tile([2.0 * cutoff, 0.0, 0.0], (n_edges, 1))
-    padded_shifts[: edges.shape[1]] = shifts
     volume = abs(np.linalg.det(structure.cell)) if structure.pbc.all() else 1.0
-    return positions, species, mask, padded_edges, padded_shifts, np.array(volume)
+    return positions, species, mask, np.array(volume)
 
 
 def _species(structure: Structure, elements: tuple[int, ...]) -> list[int]:

@@ -45,3 +45,16 @@ class ForceStdHead(torch.nn.Module):
         weight = self.get_parameter(f"layers.{name.split('.')[1]}.weight")
         fan_in: int = weight.shape[1]
         return 1.0 / math.sqrt(fan_in)
+
+
+def member_stds(named: dict[str, Tensor], features: Tensor, n_modules: int) -> Tensor:
+    """What `ForceStdHead` gives, for k members at once: (k, n, n_features) to (k, n) in eV/Å.
+
+    named: `head.layers.*` with a leading axis k; n_modules: of the head's `layers`.
+    """
+    for index in range(0, n_modules, 2):
+        weight, bias = (named[f"head.layers.{index}.{part}"] for part in ("weight", "bias"))
+        features = torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
+        if index < n_modules - 1:
+            features = torch.nn.functional.silu(features)
+    return FORCE_STD_START * torch.exp(features.squeeze(-1))

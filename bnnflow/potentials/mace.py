@@ -1,10 +1,10 @@
 """MACE as a function of a flat parameter vector, for k members at once.
 
-The network is mace-torch's own, module by module; what is ours is the order of evaluation: edge
-vectors, lengths and spherical harmonics come first, for all members in one go, then the blocks
-under `torch.func.vmap`, then one backward pass for the forces of every member. Two things in
-stock mace-torch keep it from this: `requires_grad_` inside the forward pass, which this order does
-not need, and an in-place scatter, which is replaced below by its out-of-place twin.
+Edge vectors come first, for all members in one go, then the network, then one backward pass for the
+forces of every member. Plain models (`mace_members.is_supported`) are written as matrix products
+with a leading axis of members. All others are mace-torch's own modules under `torch.func.vmap`. Two
+things in stock mace-torch keep it from that: `requires_grad_` inside the forward pass, which this
+order does not need, and an in-place scatter, which is replaced below by its out-of-place twin.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from torch import Tensor
 from bnnflow.errors import ModelError
 from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.potentials.heads import ForceStdHead
+from bnnflow.potentials.kept import Kept
 from bnnflow.potentials.layout import ParameterLayout
 from bnnflow.potentials.mace_elements import element_mask
+from bnnflow.potentials.mace_members import MaceMembers, Weights, is_supported
+from bnnflow.potentials.mace_slots import slots
 from bnnflow.potentials.protocol import Output
 from bnnflow.units import VOIGT
 
@@ -108,11 +111,19 @@ class MacePotential:
         self._energies = model.atomic_energies_fn.atomic_energies.double().reshape(-1).clone()
         self._blocks = _Blocks(model).to(self.dtype).requires_grad_(False)
         self._trainable = dict(self._blocks.named_parameters())
+        self._members = (
+            MaceMembers(model, self._blocks.head).to(self.dtype).requires_grad_(False)
+            if is_supported(model)
+            else None
+        )
         self.layout = ParameterLayout.of(self._trainable)
+        self._kept: Kept[Weights] = Kept()
 
     def to(self, device: torch.device) -> MacePotential:
         """Move the fixed tensors to a device."""
         self._blocks.to(device)
+        if self._members is not None:
+            self._members.to(device)
         return self
 
     def atomic_energy(self, number: int) -> float:
@@ -159,7 +170,8 @@ class MacePotential:
     ) -> Output:
         """Energy, forces, stress and force stds of k members (METHOD 1).
 
-        parameters: (k, P); batch: shared by the members (B, ...) or one each (k, B, ...).
+        parameters: (k, P); batch: shared by the members (B, ...) or one each (k, B, ...);
+        create_graph: for derivatives of the result by the parameters (not again by positions).
         """
         members = len(parameters)
         positions = batch.positions.expand(members, *batch.positions.shape[-3:]).detach().clone()
@@ -167,7 +179,8 @@ class MacePotential:
         positions.requires_grad_(True)
         strain.requires_grad_(stress)
         vectors = self._vectors(positions, strain if stress else None, batch)
-        atom_energy, force_std = self._forward(parameters, vectors, batch)
+        forward = self._forward if self._members is None else self._forward_members
+        atom_energy, force_std = forward(parameters, vectors, batch, create_graph)
         energy = (atom_energy.unflatten(-1, positions.shape[1:3]) * batch.mask).sum(-1)
         wanted = (positions, strain) if stress else (positions,)
         gradients = torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)
@@ -189,10 +202,24 @@ class MacePotential:
         symmetric = 0.5 * (strain + strain.transpose(-1, -2))
         return vectors + vectors @ symmetric
 
-    def _forward(
-        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch
+    def _forward_members(
+        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch, create_graph: bool
     ) -> tuple[Tensor, Tensor]:
-        """Energies and force stds (k, B n) of the flattened graphs of each member."""
+        """Energies and force stds (k, B n), as matrix products (`mace_members`)."""
+        members: Any = self._members
+        near = vectors.unflatten(2, (batch.positions.shape[-2], -1)).flatten(1, 2)
+        where = slots(batch, len(parameters))
+        weights = self._kept.get(
+            parameters,
+            tuple(where.present.tolist()),
+            lambda: members.weights(self.layout.unflatten(parameters), where.present),
+        )
+        return members(weights, near, where, with_slope=create_graph)  # type: ignore[no-any-return]
+
+    def _forward(
+        self, parameters: Tensor, vectors: Tensor, batch: GraphBatch, _create_graph: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Energies and force stds (k, B n), through mace-torch's own blocks under vmap."""
         own = batch.positions.ndim == 4
         n_atoms = batch.positions.shape[-2]
         offset = torch.arange(vectors.shape[1], device=vectors.device) * n_atoms

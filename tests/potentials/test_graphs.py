@@ -10,7 +10,7 @@ import torch
 from tiny_mace import CUTOFF, Tiny, crystal, molecules
 
 from bnnflow.errors import StructureError
-from bnnflow.potentials.graphs import neighbours
+from bnnflow.potentials.neighbours import neighbours
 from bnnflow.records import Structure
 
 
@@ -32,7 +32,8 @@ def test_neighbours_are_all_pairs_in_reach(pbc: tuple[bool, ...]) -> None:
     base = crystal()
     cell = base.cell if any(pbc) else np.zeros((3, 3))
     structure = Structure(base.numbers, base.positions, cell, np.array(pbc))
-    edges, shifts = neighbours(structure, CUTOFF)
+    listed = neighbours(structure, CUTOFF)
+    edges, shifts = listed.edges, listed.shifts
     vectors = structure.positions[edges[1]] - structure.positions[edges[0]] + shifts
     found = [(i, j, tuple(np.round(v, 8) + 0.0)) for i, j, v in zip(*edges, vectors, strict=True)]
     assert len(found) == len(set(found))
@@ -52,10 +53,21 @@ def test_padding_is_marked_and_out_of_reach(tiny: Tiny) -> None:
     assert batch.mask.sum(1).tolist() == [len(structure) for structure in structures]
     assert torch.equal(batch.species.sum(-1), batch.mask)
     for frame, structure in enumerate(structures):
-        n_real = neighbours(structure, CUTOFF)[0].shape[1]
-        padding = batch.edges[frame][:, n_real:]
-        assert not batch.mask[frame][padding].any()
-        assert (batch.shifts[frame, n_real:].norm(dim=-1) > CUTOFF).all()
+        n_real = neighbours(structure, CUTOFF).edges.shape[1]
+        sender, receiver = batch.edges[frame]
+        vectors = batch.positions[frame][receiver] - batch.positions[frame][sender]
+        reached = (vectors + batch.shifts[frame]).norm(dim=-1) < CUTOFF
+        assert reached.sum().item() == n_real
+        assert torch.equal(sender[~reached], receiver[~reached])
+        assert batch.mask[frame][receiver[reached]].all()
+
+
+def test_every_atom_has_its_neighbours_in_one_row(tiny: Tiny) -> None:
+    batch = tiny.batch([*molecules(), crystal()])
+    n_atoms = batch.positions.shape[1]
+    for _, receiver in batch.edges:
+        rows = receiver.reshape(n_atoms, -1)
+        assert torch.equal(rows, torch.arange(n_atoms)[:, None].expand_as(rows))
 
 
 def test_volume_and_atomic_energies(tiny: Tiny) -> None:

@@ -28,7 +28,15 @@ CUTOFF = 4.0
 ATOMIC_ENERGIES = (-13.5, -1029.25, -1484.75, -2041.5)  # eV
 
 
-def build(irreps: str, *, dtype: torch.dtype, seed: int = 0, heads: int = 1) -> torch.nn.Module:
+def build(
+    irreps: str,
+    *,
+    dtype: torch.dtype,
+    seed: int = 0,
+    heads: int = 1,
+    correlation: int = 2,
+    pair_repulsion: bool = False,
+) -> torch.nn.Module:
     """A random ScaleShiftMACE of mace-torch for H, C, N, O."""
     import mace.modules.blocks as blocks
     from e3nn import o3
@@ -53,7 +61,8 @@ def build(irreps: str, *, dtype: torch.dtype, seed: int = 0, heads: int = 1) -> 
             atomic_energies=np.tile(ATOMIC_ENERGIES, (heads, 1)),
             avg_num_neighbors=4.0,
             atomic_numbers=list(ELEMENTS),
-            correlation=2,
+            correlation=correlation,
+            pair_repulsion=pair_repulsion,
             radial_type="bessel",
             radial_MLP=[8, 8],
             atomic_inter_scale=[1.5] * heads,
