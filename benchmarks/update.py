@@ -132,7 +132,7 @@ def posterior_of(potential: MacePotential, material: str, frames: list[Structure
         data=LabelledSet.of(potential, labels(frames), energy_shift=0.0),
         base=mean,
         active=active,
-        prior=GaussianPrior(mean[active], PRIOR_STD),
+        prior=GaussianPrior.of(mean[active], PRIOR_STD),
         energy_std=ENERGY_STD,
     )
 
@@ -217,7 +217,7 @@ def measure_update(case: str, repeats: int) -> Cost:
     name, n_elements = UPDATES[case]
     potential = potential_of(stock_model(name, MP0_ELEMENTS[:n_elements]))
     layout, rows = potential.layout, members(potential, CHAINS)
-    prior = GaussianPrior(potential.prior_mean(), PRIOR_STD)
+    prior = GaussianPrior.of(potential.prior_mean(), PRIOR_STD)
     slope = torch.randn(rows.shape, generator=torch.Generator().manual_seed(3))
     ours, samplers = Chains.at(rows), [pieces(layout, row, prior.mean) for row in rows]
     slopes = [list(layout.unflatten(row).values()) for row in slope]

@@ -45,8 +45,8 @@ class LowRankMetric:
 
     def pull(self, w: Tensor) -> Tensor:
         """J^T w."""
-        moved = self.jacobian.mT @ w.to(self.jacobian.dtype).unsqueeze(-1)
-        return moved.squeeze(-1).double()
+        moved = w.to(self.jacobian.dtype).unsqueeze(-2) @ self.jacobian  # row by row in memory
+        return moved.squeeze(-2).double()
 
     def precision(self, x: Tensor) -> Tensor:
         """(I + J^T J) x."""
