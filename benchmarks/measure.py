@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -63,8 +64,11 @@ def sgemm_peak(size: int = 1024, repeats: int = 7) -> float:
 
 
 def difference(mine: Tensor, theirs: Tensor) -> float:
-    """Largest difference relative to the largest number."""
-    return float((mine - theirs).abs().max() / theirs.abs().max())
+    """Largest difference relative to the largest number; infinite when one is not finite."""
+    gap, largest = float((mine - theirs).abs().max()), float(theirs.abs().max())
+    if not (math.isfinite(gap) and math.isfinite(largest)):
+        return math.inf
+    return gap / largest if largest > 0.0 else gap
 
 
 def parse(description: str, cases: Sequence[str], default: Sequence[str]) -> argparse.Namespace:

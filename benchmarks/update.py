@@ -200,15 +200,22 @@ def measure_step(case: str, repeats: int, peak: float) -> Cost:
 
 
 def compare_gradients(loop: Loop, mine: Tensor, posterior: Posterior) -> float:
-    """Largest difference over the chains of the loop, relative to the chain's largest slope."""
+    """Largest difference over the chains of the loop and over the model's parameter tensors, each
+    relative to the largest slope in that tensor: the head's slopes are far larger than others."""
     loop.gradients()
+    layout = posterior.potential.layout
     worst = 0.0
     for chain, row in zip(loop.chains, mine, strict=False):
-        slopes = [
-            (torch.zeros_like(value) if value.grad is None else value.grad).reshape(-1)
-            for value in chain.parameters()
-        ]
-        worst = max(worst, difference(row, torch.cat(slopes)[posterior.active]))
+        full = torch.zeros(layout.size)
+        full[posterior.active] = row
+        for own, value, active in zip(
+            layout.unflatten(full).values(),
+            chain.parameters(),
+            layout.unflatten(posterior.active).values(),
+            strict=True,
+        ):
+            slope = torch.zeros_like(value) if value.grad is None else value.grad
+            worst = max(worst, difference(own, slope * active))
     return worst
 
 
