@@ -119,10 +119,12 @@ def _updated(event: Updated) -> str:
     energy = _mean([value for result in results for value in result.energy_rmse])
     force = _mean([value for result in results for value in result.force_rmse])
     kinetic = _mean([value for result in results for value in result.kinetic_temperature])
+    acceptance = _mean([value for result in results for value in result.acceptance])
+    accepted = f", acceptance {acceptance:.2f}" if math.isfinite(acceptance) else ""
     return (
         f"ensemble v{event.ensemble.version} took {max(r.seconds for r in results):.0f} s: on its "
         f"data energy RMSE {to_kcal_per_mol(energy):.3f} kcal/mol, forces "
-        f"{to_kcal_per_mol(force):.2f} kcal/mol/Å; kinetic temperature {kinetic:.2f}"
+        f"{to_kcal_per_mol(force):.2f} kcal/mol/Å; kinetic temperature {kinetic:.2f}{accepted}"
     )
 
 

@@ -151,15 +151,19 @@ def update_diagnostics(
     energy_rmse: FloatArray,
     force_rmse: FloatArray,
     stationary: float,
+    acceptance: FloatArray,
 ) -> Figure:
     """Per update and chain: kinetic temperature, energy and force RMSE over the data set.
 
-    temperature, energy_rmse (kcal/mol), force_rmse (kcal/mol/Å): (n_updates, n_chains);
-    stationary: kinetic temperature of a stationary chain.
+    temperature, energy_rmse (kcal/mol), force_rmse (kcal/mol/Å), acceptance (NaN without HMC, and
+    then not drawn): (n_updates, n_chains); stationary: kinetic temperature of a stationary chain.
     """
-    figure = blank(1, 3, height=2.6)
-    columns = (temperature, energy_rmse, force_rmse)
-    names = ("kinetic temperature", "energy RMSE (kcal/mol)", "force RMSE (kcal/mol/Å)")
+    columns = [temperature, energy_rmse, force_rmse]
+    names = ["kinetic temperature", "energy RMSE (kcal/mol)", "force RMSE (kcal/mol/Å)"]
+    if np.isfinite(acceptance).any():
+        columns.append(acceptance)
+        names.append("acceptance")
+    figure = blank(1, len(columns), height=2.6)
     for axes, values, name in zip(figure.axes, columns, names, strict=True):
         axes.plot(versions, values, ".", c=BLUE, ms=4, alpha=0.6)
         if len(versions):

@@ -85,7 +85,7 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         ("dynamics", f"{dynamics.kind}, {heat}, {dynamics.timestep_fs:g} fs steps, "
                      f"{dynamics.length_ps:g} ps"),
         ("sampler", f"{config.sampler.record().name}, {config.sampler.chains} chains × "
-                    f"{config.sampler.steps} steps per update, batch {config.sampler.batch}"),
+                    f"{config.sampler.cost()}"),
         ("labelled steps", f"continue on the {config.run.continue_on}"),
         ("seed, site", f"{config.run.seed}, {config.run.site}"),
         ("started", str(run.data.metadata.get("created", "unknown"))),

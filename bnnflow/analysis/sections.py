@@ -180,14 +180,15 @@ def updates(run: Run) -> Section:
     return Section(
         "updates",
         "Update diagnostics",
-        "One point per chain, their mean as a line; a stationary chain's kinetic temperature is "
-        "1/(1 − friction/2) (dotted).",
+        "One point per chain, their mean as a line; dotted: the kinetic temperature of a "
+        "stationary chain. Acceptance is of HMC; a chain near zero was not corrected.",
         figures.update_diagnostics(
             table.version.tolist(),
             table.kinetic_temperature,
             _kcal(table.energy_rmse),
             _kcal(table.force_rmse),
-            1.0 / (1.0 - run.config.sampler.friction / 2.0),
+            run.config.sampler.stationary_temperature,
+            table.acceptance,
         ),
     )
 

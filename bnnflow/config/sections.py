@@ -210,6 +210,19 @@ class SamplerConfig(Section):
                 )
         return self
 
+    def cost(self) -> str:
+        """In words: the gradients of one update."""
+        if self.schedule == "rto":
+            return (
+                f"{self.trajectories * self.leapfrog_steps} HMC steps per update, over all labels"
+            )
+        return f"{self.steps} steps per update, batch {self.batch}"
+
+    @property
+    def stationary_temperature(self) -> float:
+        """Kinetic temperature that a stationary chain reports: 1, or the SGHMC integrator's."""
+        return 1.0 if self.schedule == "rto" else 1.0 / (1.0 - self.friction / 2.0)
+
     def record(self) -> records.ScheduleSpec | records.RtoSpec:
         """The schedule with every number explicit; changes to the named one show in its name."""
         values = self.model_dump(include=_keys_of(self.schedule))

@@ -58,7 +58,8 @@ def write(folder: Path) -> None:
     """Commit for ever; a number is printed when `commit` has returned it."""
     with open_run(folder) as store:
         while True:
-            print(store.commit(building.commit(store.number + 1)), flush=True)
+            # Lines of 64 bytes: a pipe that nobody empties soon stops the writer.
+            print(f"{store.commit(building.commit(store.number + 1)):<63}", flush=True)
 
 
 def _copy(template: Path, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from dataclasses import replace
@@ -144,6 +145,8 @@ def test_reading_while_writing(tmp_path: Path) -> None:
     command = [sys.executable, building.CHILD, "write", tmp_path]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, env=building.ENVIRONMENT)
     assert writer.stdout is not None
+    # Some 64 commits ahead at most: otherwise a slow machine reads ever more, ever slower.
+    fcntl.fcntl(writer.stdout, fcntl.F_SETPIPE_SZ, 4096)
     writer.stdout.readline()
     seen = [0]
     for _ in range(15):
