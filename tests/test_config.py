@@ -35,7 +35,7 @@ def config_file(tmp_path):
     return path
 
 
-PUBLISHED = ["sampler.schedule=published"]
+RTO = ["sampler.schedule=rto"]
 
 
 def refused(path, *overrides):
@@ -45,16 +45,16 @@ def refused(path, *overrides):
     return str(caught.value)
 
 
-def test_smallest_config_conditions_and_corrects_under_a_prior_to_be_found(config_file):
-    config = load_config(config_file)
+def test_rto_conditions_and_corrects_under_a_prior_to_be_found(config_file):
+    config = load_config(config_file, RTO)
     assert config.sampler.record() == RtoSpec(
         name="rto", trajectories=20, leapfrog_steps=5, max_jacobians=10, max_steps=40
     )
     assert (config.potential.prior_std, config.potential.head_prior_std) == (None, None)
 
 
-def test_published_schedule_brings_the_published_mace_defaults(config_file):
-    config = load_config(config_file, ["sampler.schedule=published"])
+def test_smallest_config_gets_the_published_mace_defaults(config_file):
+    config = load_config(config_file)
     assert config.potential.prior_std == 0.5
     assert (config.calibration.shape, config.calibration.scale) == (1.5, 10.0)
     assert config.threshold.confidence == 0.95
@@ -70,9 +70,7 @@ def test_published_schedule_brings_the_published_mace_defaults(config_file):
 
 
 def test_the_family_sets_defaults_that_an_explicit_value_overrides(config_file):
-    config = load_config(
-        config_file, [*PUBLISHED, "potential.family=nequip", "calibration.scale=7"]
-    )
+    config = load_config(config_file, ["potential.family=nequip", "calibration.scale=7"])
     assert config.potential.prior_std == 0.2
     assert (config.calibration.shape, config.calibration.scale) == (3.0, 7.0)
     assert config.sampler.step_size == 3e-5
@@ -80,9 +78,9 @@ def test_the_family_sets_defaults_that_an_explicit_value_overrides(config_file):
 
 def test_a_changed_schedule_does_not_keep_the_published_name(config_file):
     changes = ["sampler.ramp_fraction=0.25", "sampler.steps=10"]
-    config = load_config(config_file, [*PUBLISHED, *changes])
+    config = load_config(config_file, changes)
     assert config.sampler.record().name == "published ramp_fraction=0.25"
-    config = load_config(config_file, ["sampler.trajectories=7"])
+    config = load_config(config_file, [*RTO, "sampler.trajectories=7"])
     assert config.sampler.record() == RtoSpec("rto trajectories=7", trajectories=7)
     assert {item.name for item in fields(ScheduleSpec)} - {"name"} <= set(
         type(config.sampler).model_fields
@@ -133,8 +131,8 @@ def test_steps_follow_from_length_and_step(config_file):
         ("dynamics.length_ps=null", ["dynamics.length_ps is null"]),
         ("dynamics.length_ps=1e-5", ["below one timestep_fs"]),
         ("sampler.noise_free_fraction=0.99", ["sum of at most 1"]),
-        ("sampler.schedule=x", ["expected 'rto' or 'published'"]),
-        ("sampler.steps=10", ["only schedule published uses", "sampler.schedule to published"]),
+        ("sampler.schedule=x", ["expected 'published' or 'rto'"]),
+        ("sampler.trajectories=10", ["only schedule rto uses", "sampler.schedule to rto"]),
         ("potential.family=x", ["'mace' or 'nequip'"]),
         ("material.name=a/b", ["material.name is 'a/b'"]),
         ("run.seed=1.5", ["run.seed is 1.5", "integer"]),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULT_FAMILY: str = "mace"
-DEFAULT_SCHEDULE: str = "rto"
+DEFAULT_SCHEDULE: str = "published"
 
 FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "mace": {

@@ -151,9 +151,9 @@ class CalibrationConfig(Section):
 class SamplerConfig(Section):
     """The posterior chains, and how each update moves them."""
 
-    schedule: Literal["rto", "published"] = Field(
-        default="rto",
-        description="rto: condition on the new label, then HMC; published: SGHMC of METHOD 3",
+    schedule: Literal["published", "rto"] = Field(
+        default="published",
+        description="published: SGHMC of METHOD 3; rto: condition on the new label, then HMC",
     )
     chains: int = Field(default=8, ge=2, description="independent chains, the ensemble's members")
     trajectories: int = Field(default=20, ge=1, description="rto: of HMC per update")

@@ -14,6 +14,7 @@ from ase import Atoms
 from tblite.ase import TBLite
 from tiny_runs import assert_labels_whole, assert_same_run, attempts, contents, settings
 
+from bnnflow.config import config_from_yaml
 from bnnflow.data import open_run, read_run
 from bnnflow.errors import ConfigError, RunFolderError, UserError
 from bnnflow.potentials.ensemble import load_foundation
@@ -259,3 +260,21 @@ def test_pools_give_the_trajectory_that_inline_gives(
         fine_tune([config], folders=[tmp_path / name])
     assert len(read_run(tmp_path / "pools").labels.name) >= 2
     assert_same_run(tmp_path / "pools", tmp_path / "inline")
+
+
+def test_run_with_the_other_schedule_finds_its_prior_and_repeats_itself(
+    model: Path, tmp_path: Path
+) -> None:
+    sampler = {"schedule": "rto", "chains": 2, "steps": None, "step_size": None}
+    short = {"trajectories": 2, "leapfrog_steps": 2, "max_jacobians": 2, "max_steps": 3}
+    config = settings(model, sampler=sampler | short, dynamics={"length_ps": 0.001})
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        fine_tune([config], folders=[folder], inline=True)
+    assert_same_run(*folders)
+    resolved = config_from_yaml(read_run(folders[0]).config_text)
+    assert resolved.potential.prior_std and resolved.potential.head_prior_std
+    updates = read_run(folders[0]).updates
+    assert np.isfinite(updates.acceptance).all() and len(updates.version) >= 1
+    with pytest.raises(RunFolderError, match="holds this run already"):
+        fine_tune([config], folders=[folders[0]], inline=True)
