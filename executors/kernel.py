@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import zmq
 from parsl.config import Config
 from parsl.dataflow.dflow import DataFlowKernel
 
@@ -17,6 +18,9 @@ from executors.signals import stop_signals_held
 
 STOP_S = 10.0
 """Longest time that Parsl's own shut-down gets before its processes are ended for it."""
+
+SEND_S = 5.0
+"""Longest time that handing a task to an interchange may take; it blocks where none is left."""
 
 _log = logging.getLogger("parsl.bnnflow")
 
@@ -29,6 +33,7 @@ def running_kernel(config: Config) -> Iterator[DataFlowKernel]:
     try:
         kernel = DataFlowKernel(config)
         for executor in config.executors:
+            _bound_sending(executor)
             _start_thread(_watch_interchange, executor, stopping)
         yield kernel
     finally:
@@ -59,6 +64,13 @@ def _end(executor: Any) -> None:
         executor.interchange_proc.kill()
         executor.interchange_proc.wait()
     executor.provider.cancel_rest()
+
+
+def _bound_sending(executor: Any) -> None:
+    """Let a task that is sent as its interchange dies fail; Parsl's one sending thread would hang,
+    and with it every pool and the end of this program.
+    """
+    executor.outgoing_q.zmq_socket.setsockopt(zmq.SNDTIMEO, round(1000 * SEND_S))
 
 
 def _watch_interchange(executor: Any, stopping: threading.Event) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import zmq
 from parsl.errors import ParslError
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
@@ -61,6 +62,8 @@ def _translated(error: BaseException, pool: Pool) -> BaseException:
         return FaultError(
             f"pool {pool} lost its workers on {error.hostname}: the task can be run again"
         )
+    if isinstance(error, zmq.Again):  # nobody took the task in `kernel.SEND_S`
+        return FaultError(f"pool {pool} lost its interchange process: resume the run")
     if isinstance(error, ParslError) and not isinstance(error, BnnflowError):
         return FaultError(f"pool {pool} could not run the task: {' '.join(str(error).split())}")
     return error

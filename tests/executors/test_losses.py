@@ -76,3 +76,17 @@ def test_a_killed_interchange_fails_its_tasks(impatient):
     with pytest.raises(FaultError):
         waiting.result(BOUND_S)
     assert impatient.submit(Pool.GPU, operator.neg, 1).result(BOUND_S) == -1
+
+
+def test_a_task_sent_before_the_loss_of_its_interchange_is_seen_fails(impatient, monkeypatch):
+    """The send itself blocks then, in the one thread that all pools share."""
+    executor = impatient._apps[Pool.MD].data_flow_kernel.executors["md"]
+    monkeypatch.setattr(executor, "set_bad_state_and_fail_all", lambda error: None)
+    executor.interchange_proc.kill()
+    executor.interchange_proc.wait()
+    time.sleep(0.5)  # the socket has seen its peer go
+    unsent = impatient.submit(Pool.MD, operator.neg, 1)
+    behind = impatient.submit(Pool.GPU, operator.neg, 1)
+    with pytest.raises(FaultError, match="pool md lost its interchange"):
+        unsent.result(BOUND_S)
+    assert behind.result(BOUND_S) == -1
