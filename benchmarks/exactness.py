@@ -25,10 +25,9 @@ from torch import Tensor
 from bnnflow.bayes import (
     LowRankMetric,
     condition,
-    cosine_step_sizes,
-    noise_temperatures,
     run_chains,
     run_hmc,
+    sghmc_schedule,
 )
 
 BUDGET = 10_000
@@ -61,21 +60,24 @@ class Sghmc:
     epsilon: float = 1e-4
 
     def __call__(self, problem: KnownPosterior, chains: int) -> Sampled:
+        plan = sghmc_schedule(
+            n_steps=self.steps,
+            initial=self.step_size,
+            noise_free_fraction=self.noise_free,
+            ramp_fraction=self.ramp,
+            freeze_mass_fraction=self.freeze_mass,
+        )
         report = run_chains(
             problem.prior_mean.expand(chains, -1),
             problem.gradient,
             n_data=problem.n_frames,
             batch=self.batch,
-            step_sizes=cosine_step_sizes(n_steps=self.steps, initial=self.step_size),
-            temperatures=noise_temperatures(
-                n_steps=self.steps,
-                noise_free=round(self.noise_free * self.steps),
-                ramp=round(self.ramp * self.steps),
-            ),
+            step_sizes=plan.step_sizes,
+            temperatures=plan.temperatures,
+            freeze_mass_at=plan.freeze_mass_at,
             friction=self.friction,
             decay=0.999,
             epsilon=self.epsilon,
-            freeze_mass_at=round(self.freeze_mass * self.steps),
             noise_generators=_generators(chains, 1),
             batch_generators=_generators(chains, 2),
         )

@@ -157,7 +157,7 @@ def with_prior(config: RunConfig, structure: Structure) -> RunConfig:
     found = suggest_prior_std(
         load_potential(replace(section.record(), device="cpu")),
         [structure],
-        force_spread=from_kcal_per_mol(section.prior_force_spread_kcal_per_mol_A),
+        force_spread=from_kcal_per_mol(config.sampler.prior_force_spread_kcal_per_mol_A),
     )
     widths = {
         "prior_std": section.prior_std or found.std,

@@ -22,7 +22,7 @@ SAMPLED: Mapping[str, Mapping[str, Any]] = {
 """Method -> section `sampler` of a config. Steps, batch and chains come from the setting."""
 
 FORCE_SPREAD = from_kcal_per_mol(5.0)
-"""eV/Å: the default of potential.prior_force_spread_kcal_per_mol_A, which sets the prior of rto."""
+"""eV/Å: the default of sampler.prior_force_spread_kcal_per_mol_A, which sets the prior of rto."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from bnnflow.bayes.lowrank import LowRankMetric
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
 from bnnflow.bayes.prior import GaussianPrior
 from bnnflow.bayes.rto import Conditioned, LeastSquares, condition
-from bnnflow.bayes.schedules import cosine_step_sizes, noise_temperatures
+from bnnflow.bayes.schedules import sghmc_schedule
 
 __all__ = [
     "ChainReport",
@@ -22,11 +22,10 @@ __all__ = [
     "Minibatch",
     "MinibatchSampler",
     "condition",
-    "cosine_step_sizes",
     "energy_nll",
     "force_nll",
-    "noise_temperatures",
     "run_chains",
     "run_hmc",
+    "sghmc_schedule",
     "stress_nll",
 ]

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bnnflow.bayes.choose import choose
 from bnnflow.bayes.lowrank import LowRankMetric
 
 Density = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -84,7 +85,7 @@ def run_hmc(
             density, state, metric, centre, step=log_step.exp(), n_steps=leapfrog_steps
         )
         probability = _probability(state, proposal, metric)
-        state = _choose(_uniform(probability, generators) < probability, proposal, state)
+        state = choose(_uniform(probability, generators) < probability, proposal, state)
         kinetic.append(2.0 * _kinetic(state, metric) / start.shape[-1])
         if 2 * number < trajectories:
             rate = ADAPTATION_RATE / math.sqrt(number + 1)
@@ -137,16 +138,6 @@ def _probability(old: _State, new: _State, metric: LowRankMetric) -> Tensor:
     before = old.potential + _kinetic(old, metric)
     after = new.potential + _kinetic(new, metric)
     return (before - after).clamp(max=0.0).exp().nan_to_num(0.0)
-
-
-def _choose(take: Tensor, new: _State, old: _State) -> _State:
-    flag = take.unsqueeze(-1)
-    return _State(
-        torch.where(flag, new.position, old.position),
-        torch.where(flag, new.velocity, old.velocity),
-        torch.where(take, new.potential, old.potential),
-        torch.where(flag, new.gradient, old.gradient),
-    )
 
 
 def _normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

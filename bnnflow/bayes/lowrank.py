@@ -48,10 +48,6 @@ class LowRankMetric:
         moved = w.to(self.jacobian.dtype).unsqueeze(-2) @ self.jacobian  # row by row in memory
         return moved.squeeze(-2).double()
 
-    def precision(self, x: Tensor) -> Tensor:
-        """(I + J^T J) x."""
-        return x + self.pull(self.push(x))
-
     def covariance(self, x: Tensor) -> Tensor:
         """C x."""
         return self.condition(x, torch.zeros_like(self.cholesky[..., 0]))

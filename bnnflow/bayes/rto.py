@@ -25,6 +25,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bnnflow.bayes.choose import choose
 from bnnflow.bayes.lowrank import LowRankMetric
 from bnnflow.errors import NonFiniteError
 
@@ -40,10 +41,6 @@ HALVINGS = 8
 
 class LeastSquares(Protocol):
     """Whitened residuals r (k, M) of k chains at phi (k, P), their stds held fixed."""
-
-    def residual(self, phi: Tensor) -> Tensor:
-        """r (k, M), float64."""
-        ...
 
     def jacobian(self, phi: Tensor) -> Tensor:
         """dr/dphi (k, M, P)."""
@@ -133,7 +130,7 @@ def _step(
         if not bool(worse.any()):
             return there, looks
         length = torch.where(worse.unsqueeze(-1), 0.5 * length, length)
-    return _choose(worse, here, there), HALVINGS
+    return choose(worse, here, there), HALVINGS
 
 
 def _look(problem: LeastSquares, phi: Tensor, start: Tensor, target: Tensor) -> _Point:
@@ -141,14 +138,3 @@ def _look(problem: LeastSquares, phi: Tensor, start: Tensor, target: Tensor) -> 
     rows = residual - target
     objective = 0.5 * (rows.square().sum(-1) + (phi - start).square().sum(-1))
     return _Point(phi, rows, slope, objective)
-
-
-def _choose(first: Tensor, one: _Point, other: _Point) -> _Point:
-    """`one` for the chains where `first` (k,), `other` elsewhere."""
-    flag = first.unsqueeze(-1)
-    return _Point(
-        torch.where(flag, one.position, other.position),
-        torch.where(flag, one.rows, other.rows),
-        torch.where(flag, one.slope, other.slope),
-        torch.where(first, one.objective, other.objective),
-    )

@@ -1,4 +1,4 @@
-"""Defaults that depend on the model's family or the schedule's name; see `sections` for all others.
+"""Defaults that depend on the model's family; see `sections` for all others.
 
 Sources: METHOD 2 (sigma_TL), METHOD 3 (step size and schedule), METHOD 5 (calibration) [R26].
 """
@@ -25,40 +25,26 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 }
 """Family -> section -> key -> default."""
 
-PUBLISHED: Mapping[str, float] = {
-    "noise_free_fraction": 398 / 2000,
-    "ramp_fraction": 102 / 2000,
-    "freeze_mass_fraction": 1.0,
-}
-"""398 of 2000 steps without noise, full noise at step 500."""
-
-SCHEDULES: Mapping[str, Mapping[str, float]] = {"published": PUBLISHED, "rto": PUBLISHED}
-"""Schedule -> what it fixes; rto uses none of it."""
-
 
 def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the defaults of the named family and schedule to the sections of a raw config.
+    """Add the defaults of the named family to the sections of a raw config.
 
-    A key that is present and not null stays as it is. What is not a mapping, or not a known family
-    or schedule, is left for the validation to refuse.
+    A key that is present and not null stays as it is. What is not a mapping, or not a known family,
+    is left for the validation to refuse. Schedule rto finds its prior_std when the run starts.
     """
-    filled = dict(values)
-    family = _named(filled, "potential", "family", FAMILY_DEFAULTS, DEFAULT_FAMILY)
-    schedule = _named(filled, "sampler", "schedule", SCHEDULES, DEFAULT_SCHEDULE)
-    for section, defaults in FAMILY_DEFAULTS[family].items():
-        # A sampler that mixes needs a prior of the model at hand, see training.prior_scale.
-        unknown = (section, schedule) == ("potential", "rto")
-        filled[section] = _with_defaults(filled.get(section), {} if unknown else defaults)
-    filled["sampler"] = _with_defaults(filled.get("sampler"), SCHEDULES[schedule])
-    return filled
+    family = _named(values, "potential", "family")
+    known = FAMILY_DEFAULTS[family if family in FAMILY_DEFAULTS else DEFAULT_FAMILY]
+    if _named(values, "sampler", "schedule") == "rto":
+        known = {**known, "potential": {}}
+    return dict(values) | {
+        section: _with_defaults(values.get(section), defaults)
+        for section, defaults in known.items()
+    }
 
 
-def _named(
-    values: Mapping[str, Any], section: str, key: str, known: Mapping[str, Any], default: str
-) -> str:
+def _named(values: Mapping[str, Any], section: str, key: str) -> str:
     inner = values.get(section)
-    name = inner.get(key) if isinstance(inner, Mapping) else None
-    return name if isinstance(name, str) and name in known else default
+    return str(inner.get(key)) if isinstance(inner, Mapping) else ""
 
 
 def _with_defaults(section: Any, defaults: Mapping[str, Any]) -> Any:

@@ -16,7 +16,6 @@ from pydantic_core import PydanticUndefined
 
 from bnnflow import records
 from bnnflow.config.base import Section
-from bnnflow.config.defaults import SCHEDULES
 from bnnflow.materials import load_structure
 from bnnflow.units import from_kcal_per_mol
 
@@ -70,19 +69,13 @@ class PotentialConfig(Section):
         default=None,
         gt=0,
         description="sigma_TL, std of the prior around the foundation weights; default: by family "
-        "for schedule published; for rto found at the start from prior_force_spread",
+        "for schedule published; for rto found at the start, see sampler",
     )
     head_prior_std: float | None = Field(
         default=None,
         gt=0,
         description="std of the prior of the force-std head; default: prior_std for schedule "
         "published; for rto found at the start, so that the head may halve or double s0",
-    )
-    prior_force_spread_kcal_per_mol_A: float = Field(
-        default=5.0,
-        gt=0,
-        description="spread of forces that the found prior_std gives: the error expected of the "
-        "foundation model, kcal/mol/Å",
     )
     allow_pickle: bool = Field(
         default=False,
@@ -164,6 +157,12 @@ class SamplerConfig(Section):
         default=10, ge=1, description="rto: row-by-row derivatives of all labels, per update"
     )
     max_steps: int = Field(default=40, ge=1, description="rto: Gauss-Newton steps per update")
+    prior_force_spread_kcal_per_mol_A: float = Field(
+        default=5.0,
+        gt=0,
+        description="rto: spread of forces that a found potential.prior_std gives, the error "
+        "expected of the foundation model, kcal/mol/Å",
+    )
     steps: int = Field(default=2000, ge=1, description="published: gradient steps per update")
     batch: int = Field(default=5, ge=2, description="published: frames per gradient step")
     step_size: float = Field(
@@ -179,10 +178,13 @@ class SamplerConfig(Section):
         default=1e-4, gt=0, description="published: added to the mass's square root"
     )
     noise_free_fraction: float = Field(
-        ge=0, le=1, description="published: share of the steps without noise"
+        default=398 / 2000, ge=0, le=1, description="published: share of the steps without noise"
     )
-    ramp_fraction: float = Field(ge=0, le=1, description="published: then, steps of rising noise")
+    ramp_fraction: float = Field(
+        default=102 / 2000, ge=0, le=1, description="published: then, steps of rising noise"
+    )
     freeze_mass_fraction: float = Field(
+        default=1.0,
         gt=0,
         le=1,
         description="published: share of the steps after which the mass stays fixed",
@@ -201,14 +203,22 @@ class SamplerConfig(Section):
     def _keys_are_used(self) -> SamplerConfig:
         """A number set for another schedule would have no effect, and nobody would notice."""
         other = "published" if self.schedule == "rto" else "rto"
-        for key in sorted(_keys_of(other)):
-            default = type(self).model_fields[key].default
-            if default is not PydanticUndefined and getattr(self, key) != default:
-                raise ValueError(
-                    f"has {key}, which only schedule {other} uses, but schedule is "
-                    f"{self.schedule}: remove it, or set sampler.schedule to {other}"
-                )
+        unused = sorted(_SCHEDULE_KEYS[other] & self._changed())
+        if unused:
+            raise ValueError(
+                f"has {unused[0]}, which only schedule {other} uses, "
+                f"but schedule is {self.schedule}: remove it, or set sampler.schedule to {other}"
+            )
         return self
+
+    def _changed(self) -> set[str]:
+        """Keys whose value is not the default; one without a default counts as unchanged."""
+        defaults = {key: field.default for key, field in type(self).model_fields.items()}
+        return {
+            key
+            for key, default in defaults.items()
+            if default is not PydanticUndefined and getattr(self, key) != default
+        }
 
     def cost(self) -> str:
         """In words: the gradients of one update."""
@@ -225,19 +235,28 @@ class SamplerConfig(Section):
 
     def record(self) -> records.ScheduleSpec | records.RtoSpec:
         """The schedule with every number explicit; changes to the named one show in its name."""
-        values = self.model_dump(include=_keys_of(self.schedule))
-        fixed = {**SCHEDULES[self.schedule]}
-        if self.schedule == "rto":
-            fixed = {key: type(self).model_fields[key].default for key in values}
-        changed = [f"{key}={values[key]:g}" for key in fixed if values[key] != fixed[key]]
-        spec = records.RtoSpec if self.schedule == "rto" else records.ScheduleSpec
-        return spec(name=" ".join([self.schedule, *changed]), **values)
+        changed = sorted(_NAMED_KEYS[self.schedule] & self._changed())
+        name = " ".join([self.schedule, *(f"{key}={getattr(self, key):g}" for key in changed)])
+        spec = _SPECS[self.schedule]
+        keys = {item.name for item in fields(spec)} - {"name"}
+        return spec(name=name, **self.model_dump(include=keys))
 
 
-def _keys_of(schedule: str) -> set[str]:
-    """The sampler's keys that a schedule uses, but for the number of chains."""
-    spec = records.RtoSpec if schedule == "rto" else records.ScheduleSpec
-    return {item.name for item in fields(spec)} - {"name"}
+_SPECS: Mapping[str, type[records.ScheduleSpec] | type[records.RtoSpec]] = {
+    "published": records.ScheduleSpec,
+    "rto": records.RtoSpec,
+}
+_RTO_KEYS = {item.name for item in fields(records.RtoSpec)} - {"name"}
+_SCHEDULE_KEYS: Mapping[str, set[str]] = {
+    "published": {item.name for item in fields(records.ScheduleSpec)} - {"name"},
+    "rto": _RTO_KEYS | {"prior_force_spread_kcal_per_mol_A"},
+}
+"""Keys that one schedule alone uses."""
+_NAMED_KEYS: Mapping[str, set[str]] = {
+    "published": {"noise_free_fraction", "ramp_fraction", "freeze_mass_fraction"},
+    "rto": _RTO_KEYS,
+}
+"""Keys that make a schedule another one; how long and how far it goes does not, when published."""
 
 
 class ReferenceConfig(Section):

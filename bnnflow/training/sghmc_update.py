@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bnnflow.bayes import cosine_step_sizes, noise_temperatures, run_chains
+from bnnflow.bayes import run_chains, sghmc_schedule
 from bnnflow.records import SampleRequest, ScheduleSpec
 from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import Posterior
@@ -19,22 +19,24 @@ def sghmc_update(
 
     Raises NonFiniteError when one diverges.
     """
+    plan = sghmc_schedule(
+        n_steps=schedule.steps,
+        initial=schedule.step_size,
+        noise_free_fraction=schedule.noise_free_fraction,
+        ramp_fraction=schedule.ramp_fraction,
+        freeze_mass_fraction=schedule.freeze_mass_fraction,
+    )
     report = run_chains(
         start,
         posterior.gradient,
         n_data=len(posterior.data),
         batch=schedule.batch,
-        step_sizes=cosine_step_sizes(n_steps=schedule.steps, initial=schedule.step_size),
-        temperatures=noise_temperatures(
-            n_steps=schedule.steps,
-            noise_free=round(schedule.noise_free_fraction * schedule.steps),
-            ramp=round(schedule.ramp_fraction * schedule.steps),
-        ),
+        step_sizes=plan.step_sizes,
+        temperatures=plan.temperatures,
+        freeze_mass_at=plan.freeze_mass_at,
         friction=schedule.friction,
         decay=schedule.second_moment_decay,
         epsilon=schedule.epsilon,
-        # The first step has to set the mass, whatever follows.
-        freeze_mass_at=max(1, round(schedule.freeze_mass_fraction * schedule.steps)),
         noise_generators=[_chain_stream(request, "noise", chain) for chain in request.chains],
         batch_generators=[_chain_stream(request, "batch", chain) for chain in request.chains],
     )

@@ -70,6 +70,8 @@ class WhitenedPosterior:
     def change(self, old: Tensor, new: Tensor, n_known: int) -> Tensor:
         """(k,) root mean square change of the predictions for the first `n_known` labels from phi
         `old` to `new`, in the stds of the old likelihood; NaN when there are none."""
+        if not n_known:
+            return torch.full((len(old),), torch.nan, dtype=torch.float64)
         problem = self.residuals(self.force_std(old))
         moved = problem.residual(new) - problem.residual(old)
         known = moved[:, : n_known * self.rows_per_frame]

@@ -30,8 +30,9 @@ def test_gaussian_target_is_accepted_always_and_forgotten_at_once() -> None:
     centre = normal(1, SIZE, seed=2)
 
     def density(phi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        slope = metric.precision(phi - centre)
-        return 0.5 * ((phi - centre) * slope).sum(-1), slope
+        away = phi - centre
+        slope = away + metric.pull(metric.push(away))
+        return 0.5 * (away * slope).sum(-1), slope
 
     start = torch.zeros(count, SIZE, dtype=torch.float64)
     report = run_hmc(
