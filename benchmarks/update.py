@@ -72,8 +72,8 @@ class Chains:
     def move(self, gradient: Tensor) -> None:
         """One step along the gradient (k, P) divided by N."""
         sghmc.update_mass(self.state, gradient, decay=MASS["decay"])
-        mass = sghmc.inverse_mass(self.state, **MASS)
-        settings = {"inverse_mass": mass, "noise": self.noise, "n_data": FRAMES, **MOVE}
+        mass = sghmc.mass(self.state, **MASS)
+        settings = {"mass": mass, "noise": self.noise, "n_data": FRAMES, **MOVE}
         sghmc.update(self.state, gradient, temperature=1.0, **settings)
 
 

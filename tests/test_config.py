@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from ase.build import molecule
 from ase.io import write
@@ -306,6 +307,17 @@ def test_check_run_refuses_what_does_not_fit(config_file, monkeypatch, overrides
     monkeypatch.setattr(registry, "load_potential", lambda spec: FakePotential())
     with pytest.raises(error, match=word):
         check_run(load_config(config_file, overrides))
+
+
+def test_rto_needs_room_for_tens_of_labels(config_file, monkeypatch):
+    potential = FakePotential()
+    potential.dtype = torch.float64
+    potential.active = lambda elements: torch.ones(6_000_000, dtype=torch.bool)
+    monkeypatch.setattr(registry, "load_potential", lambda spec: potential)
+    assert check_run(load_config(config_file, ["sampler.schedule=rto"]))  # 25 labels of 7 rows
+    potential.active = lambda elements: torch.ones(9_000_000, dtype=torch.bool)
+    with pytest.raises(ConfigError, match=r"holds 17 labels .* set sampler.schedule to published"):
+        check_run(load_config(config_file, ["sampler.schedule=rto"]))
 
 
 def test_npt_needs_stress_from_model_and_reference(config_file, tmp_path, monkeypatch):

@@ -8,8 +8,9 @@ from bnnflow.bayes.hmc import HmcReport, run_hmc
 from bnnflow.bayes.likelihood import energy_nll, force_nll, stress_nll
 from bnnflow.bayes.lowrank import LowRankMetric
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
+from bnnflow.bayes.noise_scale import draw_log_scale
 from bnnflow.bayes.prior import GaussianPrior
-from bnnflow.bayes.rto import Conditioned, LeastSquares, condition
+from bnnflow.bayes.rto import Conditioned, LeastSquares, condition, implied
 from bnnflow.bayes.schedules import sghmc_schedule
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "Minibatch",
     "MinibatchSampler",
     "condition",
+    "draw_log_scale",
     "energy_nll",
     "force_nll",
+    "implied",
     "run_chains",
     "run_hmc",
     "sghmc_schedule",

@@ -67,12 +67,12 @@ def run_chains(
         slope = gradient(state.position, draws.draw())
         if step < freeze_mass_at:
             sghmc.update_mass(state, slope, decay=decay)
-            mass = sghmc.inverse_mass(state, decay=decay, epsilon=epsilon)
+            mass = sghmc.mass(state, decay=decay, epsilon=epsilon)
         _draw(noise, noise_generators)
         sghmc.update(
             state,
             slope,
-            inverse_mass=mass,
+            mass=mass,
             noise=noise,
             step_size=step_size,
             temperature=temperature,
@@ -90,14 +90,14 @@ def run_chains(
 
 def _draw(noise: Tensor, generators: Sequence[torch.Generator]) -> None:
     for row, generator in zip(noise, generators, strict=True):
-        row.copy_(torch.randn(row.shape, generator=generator, dtype=row.dtype))
+        torch.randn(row.shape, generator=generator, out=row)
 
 
 def _kinetic(
     state: sghmc.State, mass: Tensor, step_size: float, friction: float, n_data: int
 ) -> Tensor:
     return sghmc.kinetic_temperature(
-        state, inverse_mass=mass, step_size=step_size, friction=friction, n_data=n_data
+        state, mass=mass, step_size=step_size, friction=friction, n_data=n_data
     )
 
 

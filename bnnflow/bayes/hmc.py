@@ -77,7 +77,7 @@ def run_hmc(
     state = _State(start, torch.zeros_like(start), energy, slope)
     log_step = torch.full((len(start),), math.log(FIRST_STEP), dtype=torch.float64).to(energy)
     longest = math.log(0.5 * math.pi / leapfrog_steps)
-    accepted, kinetic = [], []
+    accepted, kinetic, tried = [], [], []
     for number in range(trajectories):
         velocity = metric.draw(_normal(start, generators), _rows(metric, generators))
         state = _State(state.position, velocity, state.potential, state.gradient)
@@ -90,7 +90,10 @@ def run_hmc(
         if 2 * number < trajectories:
             rate = ADAPTATION_RATE / math.sqrt(number + 1)
             log_step = (log_step + rate * (probability - TARGET_ACCEPTANCE)).clamp(max=longest)
+            tried.append(log_step)
         else:
+            # The last step size is as noisy as one acceptance; the mean of the later ones is not.
+            log_step = torch.stack(tried[len(tried) // 2 :]).mean(0)
             accepted.append(probability)
     return HmcReport(
         state.position,
@@ -110,21 +113,19 @@ def _trajectory(
     n_steps: int,
 ) -> _State:
     step = step.unsqueeze(-1)
-    position, velocity, slope = state.position, state.velocity, state.gradient
+    offset, velocity, slope = state.position - centre, state.velocity, state.gradient
     energy = state.potential
+    kick = 0.5 * step * (metric.covariance(slope) - offset)  # less the Gaussian part
     for _ in range(n_steps):
-        velocity = velocity - 0.5 * step * _left(metric, slope, position - centre)
-        offset = position - centre
-        position = centre + offset * step.cos() + velocity * step.sin()
-        velocity = velocity * step.cos() - offset * step.sin()
-        energy, slope = density(position)
-        velocity = velocity - 0.5 * step * _left(metric, slope, position - centre)
-    return _State(position, velocity, energy, slope)
-
-
-def _left(metric: LowRankMetric, slope: Tensor, offset: Tensor) -> Tensor:
-    """C grad U less its Gaussian part."""
-    return metric.covariance(slope) - offset
+        velocity = velocity - kick
+        offset, velocity = (
+            offset * step.cos() + velocity * step.sin(),
+            velocity * step.cos() - offset * step.sin(),
+        )
+        energy, slope = density(centre + offset)
+        kick = 0.5 * step * (metric.covariance(slope) - offset)
+        velocity = velocity - kick
+    return _State(centre + offset, velocity, energy, slope)
 
 
 def _kinetic(state: _State, metric: LowRankMetric) -> Tensor:

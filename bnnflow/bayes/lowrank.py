@@ -38,6 +38,10 @@ class LowRankMetric:
             gram.baddbmm_(wide, wide.mT)
         return cls(jacobian, torch.linalg.cholesky(gram))
 
+    def part(self, rows: slice) -> LowRankMetric:
+        """Of some of the rows alone."""
+        return LowRankMetric.of(self.jacobian[:, rows])
+
     def push(self, x: Tensor) -> Tensor:
         """J x."""
         moved = self.jacobian @ x.to(self.jacobian.dtype).unsqueeze(-1)

@@ -28,7 +28,7 @@ class GaussianPrior:
 
     def gradient(self, theta: Tensor) -> Tensor:
         """Gradient of the negative log density at theta (k, P), in closed form."""
-        return (theta - self.mean) / self.std**2
+        return (theta - self.mean).div_(self.std**2)
 
     def negative_log_density(self, theta: Tensor) -> Tensor:
         """Negative log density (k,) at theta (k, P)."""

@@ -4,9 +4,9 @@ With g the minibatch gradient of the negative log posterior divided by N,
 
     v <- beta v + (1 - beta) g^2          second moment
     m <- max(m, v)                        its running maximum
-    M^-1 = 1 / (sqrt(m / (1 - beta^t)) + eps)
-    p <- (1 - a) p - a g + a n,           n ~ N(0, 2 T / (lr M^-1 N))
-    theta <- theta + lr M^-1 p
+    M = sqrt(m / (1 - beta^t)) + eps     mass
+    p <- (1 - a) p - a g + a n,           n ~ N(0, 2 T M / (lr N))
+    theta <- theta + lr p / M
 
     symbol   variable          symbol   variable
     theta    position          a        friction
@@ -20,6 +20,7 @@ that is this integrator's, not an error of the chain.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -50,17 +51,17 @@ def update_mass(state: State, gradient: Tensor, *, decay: float) -> None:
     state.steps += 1
 
 
-def inverse_mass(state: State, *, decay: float, epsilon: float) -> Tensor:
-    """M^-1 (k, P), bias-corrected for the steps taken so far."""
-    corrected = state.maximum / (1.0 - decay**state.steps)
-    return corrected.sqrt_().add_(epsilon).reciprocal_()
+def mass(state: State, *, decay: float, epsilon: float) -> Tensor:
+    """M (k, P), bias-corrected for the steps taken so far."""
+    scale = 1.0 / math.sqrt(1.0 - decay**state.steps)
+    return state.maximum.sqrt().mul_(scale).add_(epsilon)
 
 
 def update(
     state: State,
     gradient: Tensor,
     *,
-    inverse_mass: Tensor,
+    mass: Tensor,
     noise: Tensor,
     step_size: float,
     temperature: float,
@@ -69,20 +70,20 @@ def update(
 ) -> None:
     """Move every chain one step, in place.
 
-    gradient: (k, P), divided by N; inverse_mass: (k, P); noise: (k, P) standard normal (its values
-    are used up); step_size: lr; n_data: N.
+    gradient: (k, P), divided by N; mass: M (k, P); noise: (k, P) standard normal; step_size: lr;
+    n_data: N.
     """
-    scaled = inverse_mass * step_size
-    state.momentum.mul_(1.0 - friction).sub_(gradient, alpha=friction)
     if temperature > 0.0:
-        std = (scaled * (n_data / (2.0 * temperature))).rsqrt_()
-        state.momentum.addcmul_(noise, std, value=friction)
-    state.position.addcmul_(scaled, state.momentum)
+        std = mass.mul(2.0 * temperature / (step_size * n_data)).sqrt_()
+        state.momentum.lerp_(std.mul_(noise).sub_(gradient), friction)
+    else:
+        state.momentum.mul_(1.0 - friction).sub_(gradient, alpha=friction)
+    state.position.addcdiv_(state.momentum, mass, value=step_size)
 
 
 def kinetic_temperature(
-    state: State, *, inverse_mass: Tensor, step_size: float, friction: float, n_data: int
+    state: State, *, mass: Tensor, step_size: float, friction: float, n_data: int
 ) -> Tensor:
     """(k,) mean of p^2 lr M^-1 N / a over the parameters."""
-    squares = state.momentum.square() * inverse_mass
+    squares = state.momentum.square() / mass
     return squares.mean(-1) * (step_size * n_data / friction)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bnnflow.config.run import RunConfig
 from bnnflow.errors import ConfigError, ModelError, ReferenceError
 from bnnflow.materials import check_material
 from bnnflow.records import Structure
+
+if TYPE_CHECKING:
+    from bnnflow.potentials import Potential
+
+FEWEST_LABELS = 20
+"""Labels that an update by `rto` must have room for; a run needs tens."""
 
 
 def check_run(config: RunConfig) -> Structure:
@@ -56,4 +63,19 @@ def _check_model(config: RunConfig, structure: Structure) -> None:
     if config.dynamics.kind == "npt" and not potential.has_stress:
         raise ModelError(
             f"dynamics.kind is npt, but {config.potential.model} gives no stress: use langevin"
+        )
+    if config.sampler.schedule == "rto":
+        _check_jacobian(potential, structure)
+
+
+def _check_jacobian(potential: Potential, structure: Structure) -> None:
+    """Refuse a run whose updates would soon outgrow the memory, before it spends anything."""
+    from bnnflow.training.jacobian_memory import labels_that_fit
+
+    n_labels = labels_that_fit(potential, structure, stress=bool(structure.pbc.all()))
+    if n_labels < FEWEST_LABELS:
+        raise ConfigError(
+            f"sampler.schedule is rto, whose memory holds {n_labels} labels of these "
+            f"{len(structure)} atoms with this model, expected at least {FEWEST_LABELS}: set "
+            "sampler.schedule to published"
         )

@@ -163,6 +163,15 @@ class SamplerConfig(Section):
         description="rto: spread of forces that a found potential.prior_std gives, the error "
         "expected of the foundation model, kcal/mol/Å",
     )
+    force_std_kcal_per_mol_A: float = Field(
+        default=0.5,
+        gt=0,
+        description="rto: median of the force noise under its prior, the force error expected of "
+        "a fine-tuned model, kcal/mol/Å",
+    )
+    force_std_factor: float = Field(
+        default=3.0, gt=1, description="rto: one standard deviation of that prior, as a factor"
+    )
     steps: int = Field(default=2000, ge=1, description="published: gradient steps per update")
     batch: int = Field(default=5, ge=2, description="published: frames per gradient step")
     step_size: float = Field(
@@ -237,18 +246,24 @@ class SamplerConfig(Section):
         """The schedule with every number explicit; changes to the named one show in its name."""
         changed = sorted(_NAMED_KEYS[self.schedule] & self._changed())
         name = " ".join([self.schedule, *(f"{key}={getattr(self, key):g}" for key in changed)])
-        spec = _SPECS[self.schedule]
-        keys = {item.name for item in fields(spec)} - {"name"}
-        return spec(name=name, **self.model_dump(include=keys))
+        if self.schedule == "rto":
+            force_std = from_kcal_per_mol(self.force_std_kcal_per_mol_A)
+            same = self.model_dump(include=_RTO_KEYS - {"force_std_kcal_per_mol_A"})
+            return records.RtoSpec(name=name, force_std=force_std, **same)
+        return records.ScheduleSpec(name=name, **self.model_dump(include=_PUBLISHED_KEYS))
 
 
-_SPECS: Mapping[str, type[records.ScheduleSpec] | type[records.RtoSpec]] = {
-    "published": records.ScheduleSpec,
-    "rto": records.RtoSpec,
+_PUBLISHED_KEYS = {item.name for item in fields(records.ScheduleSpec)} - {"name"}
+_RTO_KEYS = {
+    "trajectories",
+    "leapfrog_steps",
+    "max_jacobians",
+    "max_steps",
+    "force_std_kcal_per_mol_A",
+    "force_std_factor",
 }
-_RTO_KEYS = {item.name for item in fields(records.RtoSpec)} - {"name"}
 _SCHEDULE_KEYS: Mapping[str, set[str]] = {
-    "published": {item.name for item in fields(records.ScheduleSpec)} - {"name"},
+    "published": _PUBLISHED_KEYS,
     "rto": _RTO_KEYS | {"prior_force_spread_kcal_per_mol_A"},
 }
 """Keys that one schedule alone uses."""

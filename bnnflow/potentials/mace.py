@@ -145,17 +145,24 @@ class MacePotential:
 
     def heads(self) -> Tensor:
         """(P,) True for the parameters of the force-std head."""
-        masks = {
-            name: torch.full_like(value, name.startswith("head."), dtype=torch.bool)
-            for name, value in self._trainable.items()
-        }
-        return self.layout.flatten(masks)
+        return self._named("head.")
+
+    def force_scale(self) -> Tensor:
+        """(P,) True for the bias of the head's last layer."""
+        return self._named(f"head.layers.{len(self._blocks.head.layers) - 1}.bias")
 
     def active(self, elements: tuple[int, ...]) -> Tensor:
         """(P,) True where a parameter acts on systems of these elements (DECISIONS 6)."""
         present = [number in elements for number in self.elements]
         masks = {
             name: element_mask(name, value, self._blocks.model, present)
+            for name, value in self._trainable.items()
+        }
+        return self.layout.flatten(masks)
+
+    def _named(self, start: str) -> Tensor:
+        masks = {
+            name: torch.full_like(value, name.startswith(start), dtype=torch.bool)
             for name, value in self._trainable.items()
         }
         return self.layout.flatten(masks)

@@ -53,6 +53,10 @@ class Potential(Protocol):
         """(P,) True for the parameters of added heads, which were not pre-trained."""
         ...
 
+    def force_scale(self) -> Tensor:
+        """(P,) True for the parameter that is added to log sigma of every atom."""
+        ...
+
     def active(self, elements: tuple[int, ...]) -> Tensor:
         """(P,) True where a parameter acts on systems of these elements only."""
         ...

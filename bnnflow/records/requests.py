@@ -8,6 +8,7 @@ from typing import Any
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing
 from bnnflow.records.structures import Structure
+from bnnflow.units import KCAL_PER_MOL
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class RtoSpec:
     """How an update conditions samples on new labels and corrects them (`bayes.rto`, `bayes.hmc`).
 
     name: what the run file records; trajectories, leapfrog_steps: of HMC, each step a gradient over
-    all labels; max_jacobians, max_steps: of the Gauss-Newton search before it.
+    all labels; max_jacobians, max_steps: of the Gauss-Newton search before it; force_std,
+    force_std_factor: median, eV/Å, and one standard deviation, as a factor, of the force noise
+    under its prior.
     """
 
     name: str
@@ -69,6 +72,8 @@ class RtoSpec:
     leapfrog_steps: int = 5
     max_jacobians: int = 10
     max_steps: int = 40
+    force_std: float = 0.5 * KCAL_PER_MOL
+    force_std_factor: float = 3.0
 
 
 @dataclass(frozen=True, eq=False)

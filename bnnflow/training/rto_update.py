@@ -6,22 +6,35 @@ Before the first label a chain is a draw from the prior. See `bayes.rto` and `ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bnnflow.bayes import Conditioned, LowRankMetric, condition, run_hmc
-from bnnflow.errors import SamplerError
+from bnnflow.bayes import Conditioned, LowRankMetric, run_hmc
 from bnnflow.records import RtoSpec, SampleRequest
+from bnnflow.training.conditioning import condition_chain
+from bnnflow.training.jacobian_memory import check_size
 from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import Posterior
 from bnnflow.training.whitened import WhitenedPosterior
 
-GIB = 2**30
-LARGEST_JACOBIAN = 8 * GIB
-"""Bytes of one chain's Jacobian beyond which an update is refused."""
-JACOBIANS_AT_ONCE = 2 * GIB
+JACOBIANS_AT_ONCE = 2 * 2**30
 """Bytes of the Jacobians of chains that go through HMC side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Chance:
+    """What is random in one chain: a stream for this update, and the place of its force noise in
+    the posterior, the same in all updates."""
+
+    generator: torch.Generator
+    quantile: float
+
+    @classmethod
+    def of(cls, request: SampleRequest, chain: int) -> _Chance:
+        place = torch.rand((), generator=stream(request.seed, "force noise", chain))
+        return cls(stream(request.seed, "rto", request.version, chain), float(place))
 
 
 def rto_update(
@@ -34,11 +47,11 @@ def rto_update(
     """
     whole = WhitenedPosterior(posterior)
     size = _jacobian_bytes(whole)
-    generators = [stream(request.seed, "rto", request.version, c) for c in request.chains]
-    start = _prior(whole, generators) if previous is None else whole.phi(previous)
+    chance = [_Chance.of(request, chain) for chain in request.chains]
+    start = _prior(whole, chance) if previous is None else whole.phi(previous)
     group = max(1, JACOBIANS_AT_ONCE // size)
     parts = [
-        _move(whole, schedule, start[rows], [generators[row] for row in rows], request.n_known)
+        _move(whole, schedule, start[rows], [chance[row] for row in rows], request.n_known)
         for rows in torch.arange(len(start)).split(group)
     ]
     return Moved(*(torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])))
@@ -48,13 +61,13 @@ def _move(
     whole: WhitenedPosterior,
     schedule: RtoSpec,
     start: Tensor,
-    generators: Sequence[torch.Generator],
+    chance: Sequence[_Chance],
     n_known: int,
 ) -> Moved:
     # One by one: what a chain finds must not depend on which others share its task.
     found = [
-        _condition(whole, schedule, start[row : row + 1], generator, n_known)
-        for row, generator in enumerate(generators)
+        condition_chain(whole, schedule, start[row : row + 1], n_known=n_known, **vars(each))
+        for row, each in enumerate(chance)
     ]
     report = run_hmc(
         whole.density,
@@ -65,7 +78,7 @@ def _move(
         ),
         trajectories=schedule.trajectories,
         leapfrog_steps=schedule.leapfrog_steps,
-        generators=generators,
+        generators=[each.generator for each in chance],
     )
     return Moved(
         position=whole.theta(report.position),
@@ -83,42 +96,15 @@ def _gradients(whole: WhitenedPosterior, schedule: RtoSpec, found: Conditioned) 
     return whole.n_frames * (rows + found.gradients + steps)
 
 
-def _condition(
-    whole: WhitenedPosterior,
-    schedule: RtoSpec,
-    start: Tensor,
-    generator: torch.Generator,
-    n_known: int,
-) -> Conditioned:
-    """One chain (1, n_active) on the labels from number `n_known` on."""
-    problem = whole.residuals(whole.force_std(start))
-    target = problem.residual(start)
-    known = n_known * whole.rows_per_frame
-    fresh = torch.randn(target[:, known:].shape, generator=generator, dtype=torch.float64)
-    target[:, known:] = fresh.to(target)
-    return condition(
-        problem,
-        start,
-        target,
-        max_jacobians=schedule.max_jacobians,
-        max_steps=schedule.max_steps,
-    )
-
-
-def _prior(whole: WhitenedPosterior, generators: Sequence[torch.Generator]) -> Tensor:
+def _prior(whole: WhitenedPosterior, chance: Sequence[_Chance]) -> Tensor:
     mean = whole.posterior.prior.mean
-    draws = [torch.randn(mean.shape, generator=g, dtype=torch.float64) for g in generators]
+    draws = [
+        torch.randn(mean.shape, generator=each.generator, dtype=torch.float64) for each in chance
+    ]
     return torch.stack(draws).to(mean.device)
 
 
 def _jacobian_bytes(whole: WhitenedPosterior) -> int:
     mean = whole.posterior.prior.mean
     rows = whole.n_frames * whole.rows_per_frame
-    size = rows * len(mean) * mean.element_size()
-    if size > LARGEST_JACOBIAN:
-        raise SamplerError(
-            f"the Jacobian of {rows} labelled numbers by {len(mean)} parameters takes "
-            f"{size / GIB:.1f} GiB per chain, expected at most {LARGEST_JACOBIAN // GIB}: set "
-            "sampler.schedule to published"
-        )
-    return size
+    return check_size(rows=rows, n_active=len(mean), itemsize=mean.element_size())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import LabelledSet, Posterior
 from bnnflow.training.rto_update import rto_update
 from bnnflow.training.sghmc_update import sghmc_update
+from bnnflow.units import FORCE_STD_START
 
 
 def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
@@ -65,6 +67,10 @@ def _posterior(request: SampleRequest, potential: Potential, labels: list[Label]
     active = potential.active(tuple(elements)).to(device)
     heads = potential.heads().to(device)
     std = torch.where(heads, request.head_prior_std or request.prior_std, request.prior_std)
+    if isinstance(request.schedule, RtoSpec):
+        scale = potential.force_scale().to(device)
+        std[scale] = math.log(request.schedule.force_std_factor)
+        mean = torch.where(scale, math.log(request.schedule.force_std / FORCE_STD_START), mean)
     return Posterior(
         potential=potential,
         data=LabelledSet.of(potential, labels, energy_shift=request.energy_shift).to(device),

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from bnnflow.potentials import Output
+from bnnflow.training.jacobian_memory import rows_per_frame
 from bnnflow.training.posterior import Posterior
+from bnnflow.training.rigid import rigid_motions
 from bnnflow.units import STRESS_STD
 
-STRESSES = 6
 EVALUATIONS_AT_ONCE = 64
 """Frames times members in one pass; bounds the memory of large data sets."""
 
@@ -35,8 +36,33 @@ class WhitenedPosterior:
     @property
     def rows_per_frame(self) -> int:
         """Residuals of one frame, padding included (padding is zero throughout)."""
-        n_atoms = self.posterior.data.graphs.mask.shape[1]
-        return 1 + 3 * n_atoms + (STRESSES if self.posterior.data.has_stress.any() else 0)
+        data = self.posterior.data
+        return rows_per_frame(data.graphs.mask.shape[1], stress=bool(data.has_stress.any()))
+
+    @property
+    def force_rows(self) -> Tensor:
+        """(M,) True for the residuals of forces of real atoms, which share the scale of sigma."""
+        mask = self.posterior.data.graphs.mask
+        kept = torch.zeros(self.n_frames, self.rows_per_frame, dtype=torch.bool, device=mask.device)
+        kept[:, 1 : 1 + 3 * mask.shape[1]] = mask.bool().repeat_interleave(3, dim=1)
+        return kept.flatten()
+
+    @property
+    def silent_forces(self) -> int:
+        """Directions of all frames in which neither labels nor predictions have a force."""
+        graphs = self.posterior.data.graphs
+        return sum(
+            rigid_motions(positions[mask.bool()].cpu(), periodic=float(volume) != 1.0)
+            for positions, mask, volume in zip(
+                graphs.positions, graphs.mask, graphs.volume, strict=True
+            )
+        )
+
+    @property
+    def force_scale(self) -> Tensor:
+        """(n_active,) True for the parameter that is added to log sigma of every atom."""
+        posterior = self.posterior
+        return posterior.potential.force_scale().to(posterior.active)[posterior.active]
 
     def theta(self, phi: Tensor) -> Tensor:
         """(k, n_active) parameters in the network's precision."""
@@ -66,6 +92,25 @@ class WhitenedPosterior:
             for index in self._chunks(len(phi))
         ]
         return torch.cat(parts, dim=1)
+
+    def noise_rows(self, phi: Tensor) -> Tensor:
+        """(k, N, n_active): rows whose squares are the Fisher information of every frame's mean
+        log sigma, sqrt(6 n) of its derivative. Residuals with held stds do not know of it."""
+        frames = torch.arange(self.n_frames, device=phi.device).split(EVALUATIONS_AT_ONCE)
+        parts = [
+            torch.stack([self._noise(row, part) for row in self.theta(phi)]) for part in frames
+        ]
+        return torch.cat(parts, dim=1) * self.posterior.prior.std
+
+    def _noise(self, theta: Tensor, frames: Tensor) -> Tensor:
+        """(len(frames), n_active) of one chain: a copy of its parameters for every frame."""
+        leaf = theta.expand(len(frames), -1).clone().requires_grad_(True)
+        output = self.posterior.evaluate(leaf, frames.unsqueeze(-1))
+        mask = self.posterior.data.graphs.mask[frames]
+        n_atoms = mask.sum(-1)
+        total = (output.force_std[:, 0].log() * mask).sum(-1)
+        (slope,) = torch.autograd.grad((total * (6.0 / n_atoms).sqrt()).sum(), leaf)
+        return slope
 
     def change(self, old: Tensor, new: Tensor, n_known: int) -> Tensor:
         """(k,) root mean square change of the predictions for the first `n_known` labels from phi

@@ -20,7 +20,8 @@ from bnnflow.records import (
     SampleRequest,
     SampleResult,
 )
-from bnnflow.training import rto_update, sample
+from bnnflow.training import jacobian_memory, rto_update, sample
+from bnnflow.training.jacobian_memory import check_size, labels_that_fit, rows_per_frame
 
 CHAINS = (0, 1, 2)
 PRIOR_STD, ENERGY_STD, SHIFT = 0.1, 0.02, -7.25
@@ -132,7 +133,7 @@ def test_elements_that_are_not_there_stay(
 def test_data_that_do_not_fit_into_memory_are_refused(
     request_for, labels: list[Label], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rto_update, "LARGEST_JACOBIAN", 1000)
+    monkeypatch.setattr(jacobian_memory, "LARGEST_JACOBIAN", 1000)
     with pytest.raises(SamplerError, match="published"):
         sample(request_for("large"), labels)
 
@@ -145,3 +146,18 @@ def test_chains_one_at_a_time_when_memory_is_short(
     sample(request_for("narrow"), labels[:1])
     wide, narrow = (members(request_for(name)) for name in ("wide", "narrow"))
     torch.testing.assert_close(wide, narrow, rtol=0.0, atol=2e-3)
+
+
+def test_labels_that_fit_are_what_an_update_would_take(tiny_single: Tiny) -> None:
+    water = molecules()[0]
+    elements = tuple(sorted({int(z) for z in water.numbers}))
+    n_active = int(tiny_single.potential.active(elements).sum())
+    n_labels = labels_that_fit(tiny_single.potential, water, stress=False)
+    rows = (1 + 3 * len(water)) * n_labels
+    assert check_size(rows=rows, n_active=n_active, itemsize=4) <= jacobian_memory.LARGEST_JACOBIAN
+    with pytest.raises(SamplerError, match="published"):
+        check_size(rows=rows + 1 + 3 * len(water), n_active=n_active, itemsize=4)
+
+
+def test_six_stresses_are_rows_of_a_frame() -> None:
+    assert rows_per_frame(4, stress=True) == rows_per_frame(4, stress=False) + 6 == 19

@@ -1,0 +1,22 @@
+"""Directions in which the forces of a frame are zero, whatever the noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SMALLEST = 1e-6
+"""Singular value, relative to the largest, below which a direction does not count."""
+
+
+def rigid_motions(positions: Tensor, *, periodic: bool) -> int:
+    """Independent rigid displacements of atoms at (n, 3): translations, and rotations of what is
+    not periodic. Forces that are a gradient of an invariant energy do no work along them.
+    """
+    moved = [torch.eye(3, dtype=torch.float64).repeat(len(positions), 1)]
+    if not periodic:
+        away = (positions - positions.mean(0)).double()
+        turned = [torch.cross(axis.expand_as(away), away, dim=-1) for axis in torch.eye(3).double()]
+        moved.append(torch.stack([each.flatten() for each in turned], dim=-1))
+    values = torch.linalg.svdvals(torch.cat(moved, dim=-1))
+    return int((values > SMALLEST * values[0]).sum())
