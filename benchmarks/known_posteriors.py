@@ -19,6 +19,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from true_marginals import (
+    GRID,
+    Distribution,
+    banana_draws,
+    banana_marginals,
+    normal_distribution,
+    tabled_distribution,
+    weights_distribution,
+)
 
 from bnnflow.bayes import Minibatch
 
@@ -32,7 +41,8 @@ class KnownPosterior:
     """labels (N, m) = predict(theta) + noise z, theta ~ N(prior_mean, prior_std^2 I).
 
     predict: theta (P,) to (N, m); probe: theta (P,) to (Q,); mean, variance: true ones of the
-    probes (Q,); groups: name to the probes that are summarised together.
+    probes (Q,); distribution: their true distribution functions; groups: name to the probes that
+    are summarised together.
     """
 
     name: str
@@ -44,6 +54,7 @@ class KnownPosterior:
     probe: Function
     mean: Tensor
     variance: Tensor
+    distribution: Distribution
     groups: Mapping[str, slice]
 
     @property
@@ -126,7 +137,9 @@ def curved(pairs: int = 10) -> KnownPosterior:
     """Labels of a + b^2, each twice: posteriors bent along a parabola."""
     generator = torch.Generator().manual_seed(3)
     labels = 0.5 * _normal(pairs, generator=generator).repeat(2)
-    moments = torch.stack([_banana_moments(float(label)) for label in labels[:pairs]])
+    each = [banana_marginals(float(label), noise=0.1) for label in labels[:pairs]]
+    weights = torch.stack(each, dim=1).flatten(0, 1)  # a of all pairs, then b
+    mean = weights @ GRID
     return KnownPosterior(
         name="curved",
         predict=lambda t: (t[:pairs] + t[pairs:].square()).repeat(2).unsqueeze(-1),
@@ -135,10 +148,19 @@ def curved(pairs: int = 10) -> KnownPosterior:
         prior_mean=torch.zeros(2 * pairs, dtype=torch.float64),
         prior_std=1.0,
         probe=lambda t: t,
-        mean=moments[:, :2].T.flatten(),
-        variance=moments[:, 2:].T.flatten(),
+        mean=mean,
+        variance=weights @ GRID.square() - mean.square(),
+        distribution=weights_distribution(weights),
         groups={"a": slice(0, pairs), "b": slice(pairs, 2 * pairs)},
     )
+
+
+def curved_draws(problem: KnownPosterior, count: int) -> Tensor:
+    """(count, P) exact draws of the posterior of `curved`."""
+    generator = torch.Generator().manual_seed(5)
+    labels = problem.labels[: len(problem.prior_mean) // 2].flatten().tolist()
+    each = [banana_draws(label, 0.1, generator, count) for label in labels]
+    return torch.stack(each, dim=-1).flatten(1)
 
 
 def network() -> KnownPosterior:
@@ -156,6 +178,9 @@ def network() -> KnownPosterior:
         probe=lambda t: network_output(t, grid),
         mean=data["mean"],
         variance=data["variance"],
+        distribution=tabled_distribution(
+            data["quantiles"], data["levels"].expand_as(data["quantiles"])
+        ),
         groups={
             "at data": slice(4, 10),
             "between": slice(10, 15),
@@ -179,7 +204,8 @@ def _linear(name: str, inputs: Tensor, labels: Tensor, *, noise: float) -> Known
     new = _normal(20, dimension, generator=torch.Generator().manual_seed(4))
     probe = torch.cat([vectors.T, new])
     covariance = torch.linalg.inv(precision)
-    mean = covariance @ (inputs.T @ labels.flatten()) / noise**2
+    mean = probe @ covariance @ (inputs.T @ labels.flatten()) / noise**2
+    variance = (probe @ covariance * probe).sum(-1)
     third = dimension // 3
     return KnownPosterior(
         name=name,
@@ -189,8 +215,9 @@ def _linear(name: str, inputs: Tensor, labels: Tensor, *, noise: float) -> Known
         prior_mean=torch.zeros(dimension, dtype=torch.float64),
         prior_std=1.0,
         probe=lambda t: probe @ t,
-        mean=probe @ mean,
-        variance=(probe @ covariance * probe).sum(-1),
+        mean=mean,
+        variance=variance,
+        distribution=normal_distribution(mean, variance),
         groups={
             "stiff": slice(0, third),
             "middle": slice(third, 2 * third),
@@ -198,17 +225,6 @@ def _linear(name: str, inputs: Tensor, labels: Tensor, *, noise: float) -> Known
             "predictions": slice(dimension, dimension + len(new)),
         },
     )
-
-
-def _banana_moments(label: float) -> Tensor:
-    """Means of a and b, then their variances, for one pair with combined noise 0.1."""
-    grid = torch.linspace(-6.0, 6.0, 2401, dtype=torch.float64)
-    a, b = torch.meshgrid(grid, grid, indexing="ij")
-    log_density = -0.5 * (a.square() + b.square() + ((a + b.square() - label) / 0.1).square())
-    weight = torch.softmax(log_density.flatten(), 0).reshape(a.shape)
-    means = torch.stack([(weight * x).sum() for x in (a, b)])
-    squares = torch.stack([(weight * x.square()).sum() for x in (a, b)])
-    return torch.cat([means, squares - means.square()])
 
 
 def _normal(*shape: int, generator: torch.Generator) -> Tensor:

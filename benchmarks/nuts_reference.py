@@ -26,6 +26,8 @@ OUTPUT = Path(__file__).with_name("known_posteriors.json")
 HIDDEN = 10
 PRIOR_STD, NOISE = 0.5, 0.1
 CHAINS, WARM_UP, SAMPLES = 8, 2000, 20_000
+TAIL = np.array([0.0, 1e-4, 3e-4, 1e-3, 3e-3])
+LEVELS = np.concatenate([TAIL, np.linspace(0.01, 0.99, 99), 1.0 - TAIL[::-1]])
 LARGEST_R_HAT, SMALLEST_ESS = 1.01, 2000.0
 
 
@@ -76,6 +78,8 @@ def main() -> int:
         "grid": grid,
         "mean": flat.mean(0),
         "variance": flat.var(0),
+        "levels": LEVELS,
+        "quantiles": np.quantile(flat, LEVELS, axis=0).T,
     }
     stored = {name: np.round(value, 6).tolist() for name, value in arrays.items()}
     stored |= {"noise": NOISE, "prior_std": PRIOR_STD, "r_hat": round(r_hat, 5)}
