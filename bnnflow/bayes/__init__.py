@@ -1,6 +1,7 @@
 """Bayesian posterior sampling in pure torch.
 
-`rto` and `hmc` condition samples on new data and correct them; `chain` runs SGHMC as published.
+`rto` and `hmc` condition samples on new data and correct them; `chain` runs SGHMC as published,
+`rensmeyer2026` what the published code does differently.
 """
 
 from bnnflow.bayes.chain import ChainReport, run_chains
@@ -9,10 +10,12 @@ from bnnflow.bayes.likelihood import energy_nll, force_nll, stress_nll
 from bnnflow.bayes.lowrank import LowRankMetric
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
 from bnnflow.bayes.prior import GaussianPrior
+from bnnflow.bayes.rensmeyer2026 import BiasedMinibatchSampler, ramp_of_std
 from bnnflow.bayes.rto import Conditioned, LeastSquares, condition
 from bnnflow.bayes.schedules import sghmc_schedule
 
 __all__ = [
+    "BiasedMinibatchSampler",
     "ChainReport",
     "Conditioned",
     "GaussianPrior",
@@ -24,6 +27,7 @@ __all__ = [
     "condition",
     "energy_nll",
     "force_nll",
+    "ramp_of_std",
     "run_chains",
     "run_hmc",
     "sghmc_schedule",
