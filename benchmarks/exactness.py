@@ -25,8 +25,11 @@ from rto_samplers import Rto, RtoForeign
 from torch import Tensor
 
 from bnnflow.bayes import (
+    BiasedMinibatchSampler,
     LowRankMetric,
+    MinibatchSampler,
     condition,
+    ramp_of_std,
     run_chains,
     sghmc_schedule,
 )
@@ -34,7 +37,10 @@ from bnnflow.bayes import (
 
 @dataclass(frozen=True)
 class Sghmc:
-    """SGHMC with an AMSGrad mass: `steps` of `batch` frames; fractions as in the run file."""
+    """SGHMC with an AMSGrad mass: `steps` of `batch` frames; fractions as in the run file.
+
+    compat: with the minibatches and the noise ramp of `compat: rensmeyer2026`.
+    """
 
     steps: int = 2000
     batch: int = 5
@@ -44,6 +50,7 @@ class Sghmc:
     ramp: float = 102 / 2000
     friction: float = 0.1
     epsilon: float = 1e-4
+    compat: bool = False
 
     def __call__(
         self,
@@ -65,13 +72,14 @@ class Sghmc:
             n_data=problem.n_frames,
             batch=self.batch,
             step_sizes=plan.step_sizes,
-            temperatures=plan.temperatures,
+            temperatures=ramp_of_std(plan.temperatures) if self.compat else plan.temperatures,
             freeze_mass_at=plan.freeze_mass_at,
             friction=self.friction,
             decay=0.999,
             epsilon=self.epsilon,
             noise_generators=generators(chains, 1, update),
             batch_generators=generators(chains, 2, update),
+            minibatches=BiasedMinibatchSampler if self.compat else MinibatchSampler,
         )
         phi = (report.position - problem.prior_mean) / problem.prior_std
         return Sampled(phi, self.steps * min(self.batch, problem.n_frames))
@@ -97,6 +105,7 @@ def laplace(
 
 SAMPLERS: dict[str, Sampler] = {
     "published": Sghmc(),
+    "compat: rensmeyer2026": Sghmc(compat=True),
     "published, mass frozen at half": Sghmc(freeze_mass=0.5),
     "published, full batch, 500 steps": Sghmc(steps=500, batch=20),
     "full batch, step size x 10": Sghmc(steps=500, batch=20, step_size=1e-2, freeze_mass=0.3),

@@ -47,6 +47,11 @@ def to_kcal_per_mol(value: float) -> float:
     return value / KCAL_PER_MOL
 
 
+def shifted_energy(energy: float, shift: float, *, float32: bool = False) -> float:
+    """A reference energy on the model's scale, eV; float32: both rounded, and added, to 24 bits."""
+    return float(np.float32(energy) + np.float32(shift)) if float32 else energy + shift
+
+
 def voigt_from_tensor(stress: NDArray[np.float64]) -> NDArray[np.float64]:
     """Six Voigt components (..., 6) of a symmetric tensor (..., 3, 3)."""
     rows, columns = zip(*VOIGT, strict=True)

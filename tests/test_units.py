@@ -65,3 +65,10 @@ def test_stress_is_the_energy_derivative_by_strain_and_negative_under_compressio
     np.testing.assert_allclose(stress, reference.get_stress(), atol=1e-6)
     assert np.all(stress[:3] < 0.0)
     assert np.all(np.abs(stress[3:]) > 1e-5)
+
+
+def test_a_shifted_energy_keeps_its_digits_unless_single_precision_is_asked_for():
+    """Near 4,000 eV float32 has steps of 2^-12 eV: 0.0001 rounds to nothing, 0.0002 to a step."""
+    assert units.shifted_energy(-4000.0001, 4000.0) == pytest.approx(-1e-4, abs=1e-12)
+    assert units.shifted_energy(-4000.0001, 4000.0, float32=True) == 0.0
+    assert units.shifted_energy(-4000.0002, 4000.0, float32=True) == -(2.0**-12)

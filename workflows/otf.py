@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from bnnflow.records import (
     Failed,
     Failure,
     FailureCause,
+    Faults,
     Forcing,
     Label,
     Labelled,
@@ -51,6 +52,7 @@ from bnnflow.records import (
     Updated,
 )
 from bnnflow.uncertainty import decide, largest_trusted_std, probability_within, update
+from bnnflow.units import shifted_energy
 
 Request = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...] | Commit
 Loop = Generator[Request, Any, LoopState]
@@ -64,7 +66,8 @@ class Plan:
     threshold: K of the cell, eV; energy_std: likelihood std of the energy, eV; n_steps: MD steps;
     segment_steps: MD steps between two commits; chains_per_task: how chains are dealt to tasks;
     continue_on: "reference" or "ensemble" forces at a labelled frame; failure_budget: failed
-    tasks of one kind that the run survives; folder: the run folder.
+    tasks of one kind that the run survives; folder: the run folder; faults: of published code,
+    to reproduce.
     """
 
     folder: str
@@ -85,6 +88,7 @@ class Plan:
     continue_on: str
     failure_budget: int
     seed: int
+    faults: Faults = field(default_factory=Faults)
 
 
 def fine_tune(state: LoopState, plan: Plan) -> Loop:
@@ -114,34 +118,40 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     first = [_asked_first(state, plan)] if shift is None else []
     if shift is None:
         foundation = yield from _predict(frame, None, plan)
-        shift = foundation.energy - label.energy
-    event, calibrated = _compare(state, name, label, label.energy + shift)
+        shift = _shifted(foundation.energy, -label.energy, plan)
+    shifted = _shifted(label.energy, shift, plan)
+    event, calibrated = _compare(state, name, label, shifted, plan.faults)
     labelled = replace(
         calibrated,
         phase=Phase.UPDATE,
         energy_shift=shift,
         labels=(*state.labels, name),
         n_requests=state.n_requests + 1,
-        substitute=Forcing(frame.positions, label.energy + shift, label.forces, label.stress),
+        substitute=Forcing(frame.positions, shifted, label.forces, label.stress),
     )
     return (yield from _commit(labelled, *first, event))
 
 
 def _compare(
-    state: LoopState, name: str, label: Label, shifted: float
+    state: LoopState, name: str, label: Label, shifted: float, faults: Faults
 ) -> tuple[Labelled, LoopState]:
     """Error of the prediction made before any training on this label, and what it teaches.
 
-    The first frame has no prediction and never enters the calibration.
+    The first frame has no prediction and never enters the calibration; nor does what `faults` skip.
     """
     prediction, calibration = state.prediction, state.calibration
     error = float("nan")
     if prediction is not None:
         error = prediction.energy - shifted
-        calibration = update(calibration, error=error, std=prediction.energy_std)
+        if len(state.labels) >= faults.uncalibrated_labels:
+            calibration = update(calibration, error=error, std=prediction.energy_std)
     step = state.checkpoint.step + (prediction is not None)
     event = Labelled(name, step, label, prediction, shifted, error, calibration)
     return event, replace(state, calibration=calibration)
+
+
+def _shifted(energy: float, shift: float, plan: Plan) -> float:
+    return shifted_energy(energy, shift, float32=plan.faults.float32_energies)
 
 
 def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
@@ -330,6 +340,7 @@ def _sample_request(
         seed=plan.seed,
         directory=directory,
         head_prior_std=plan.head_prior_std,
+        faults=plan.faults,
         n_known=len(state.labels) - 1 if state.ensemble else 0,
     )
 

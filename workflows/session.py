@@ -119,12 +119,13 @@ def make_plan(
         threshold=config.threshold.energy_threshold_eV(n_atoms),
         energy_std=config.threshold.energy_std_eV(n_atoms),
         confidence=config.threshold.confidence,
-        schedule=config.sampler.record(),
+        schedule=config.schedule(),
         n_members=config.sampler.chains,
         chains_per_task=chains_per_task,
         continue_on=config.run.continue_on,
         failure_budget=config.reference.failure_budget,
         seed=derived_seed(config.run.seed, "chains", config.material.name),
+        faults=config.faults,
     )
 
 
@@ -207,7 +208,7 @@ def _create(config: RunConfig, state: LoopState, folder: Path) -> RunStore:
     metadata = {
         "timestep_fs": config.dynamics.timestep_fs,
         "seed": config.run.seed,
-        "schedule": config.sampler.record().name,
+        "schedule": config.schedule().name,
         "digest": config.digest(),
     }
     return create_run(folder, config_text=config.to_yaml(), metadata=metadata, state=state)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bnnflow.config.defaults import fill_defaults
 from bnnflow.config.sections import SamplerConfig
-from bnnflow.records import Label, RtoSpec, SampleRequest, ScheduleSpec, Structure
+from bnnflow.records import (
+    Faults,
+    Label,
+    RtoSpec,
+    SampleRequest,
+    ScheduleSpec,
+    Structure,
+)
 from bnnflow.training.prior_scale import suggest_prior_std
 from bnnflow.training.sample import sample
 from bnnflow.units import from_kcal_per_mol
@@ -17,9 +24,13 @@ from heldout_study.setting import Setting
 
 SAMPLED: Mapping[str, Mapping[str, Any]] = {
     "published": {"schedule": "published"},
+    "compat": {"schedule": "published"},
     "rto": {"schedule": "rto"},
 }
 """Method -> section `sampler` of a config. Steps, batch and chains come from the setting."""
+
+PRESETS: Mapping[str, str] = {"compat": "rensmeyer2026"}
+"""Method -> the config's `compat`."""
 
 FORCE_SPREAD = from_kcal_per_mol(5.0)
 """eV/Å: the default of sampler.prior_force_spread_kcal_per_mol_A, which sets the prior of rto."""
@@ -27,10 +38,12 @@ FORCE_SPREAD = from_kcal_per_mol(5.0)
 
 @dataclass(frozen=True)
 class Sampled:
-    """Chains with the sampler section of a config; each update starts from the last samples."""
+    """Chains with the sampler section of a config, and its `compat`; each update starts from the
+    last samples."""
 
     setting: Setting
     section: Mapping[str, Any]
+    compat: str | None = None
     sequential: bool = True
 
     def schedule(self) -> ScheduleSpec | RtoSpec:
@@ -38,8 +51,10 @@ class Sampled:
         budget = {"steps": self.setting.steps, "batch": self.setting.batch}
         if self.section["schedule"] == "rto":
             budget = {}
-        filled = fill_defaults({"sampler": {**self.section, **budget}})
-        return SamplerConfig.model_validate(filled["sampler"]).record()
+        section = {**self.section, **budget}
+        filled = fill_defaults({"sampler": section, "compat": self.compat})
+        spec = SamplerConfig.model_validate(filled["sampler"]).record()
+        return replace(spec, name=f"compat: {self.compat}") if self.compat else spec
 
     def update(self, labels: Sequence[Label], step: Step) -> Fit:
         """One update of all chains in this process."""
@@ -60,6 +75,7 @@ class Sampled:
             seed=self.setting.seed,
             directory=step.target.directory,
             n_known=step.previous.version if step.previous else 0,
+            faults=Faults.of(self.compat),
         )
         result = sample(request, list(labels))
         report = {"schedule": asdict(schedule), "prior_std": prior, "head_prior_std": head}

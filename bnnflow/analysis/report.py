@@ -84,7 +84,7 @@ def _settings(run: Run) -> list[tuple[str, str]]:
                         f"confidence {config.threshold.confidence:.0%}"),
         ("dynamics", f"{dynamics.kind}, {heat}, {dynamics.timestep_fs:g} fs steps, "
                      f"{dynamics.length_ps:g} ps"),
-        ("sampler", f"{config.sampler.record().name}, {config.sampler.chains} chains × "
+        ("sampler", f"{config.schedule().name}, {config.sampler.chains} chains × "
                     f"{config.sampler.cost()}"),
         ("labelled steps", f"continue on the {config.run.continue_on}"),
         ("seed, site", f"{config.run.seed}, {config.run.site}"),

@@ -1,6 +1,7 @@
 """Bayesian posterior sampling in pure torch.
 
-`rto` and `hmc` condition samples on new data and correct them; `chain` runs SGHMC as published.
+`rto` and `hmc` condition samples on new data and correct them; `chain` runs SGHMC as published,
+`rensmeyer2026` what the published code does differently.
 """
 
 from bnnflow.bayes.chain import ChainReport, run_chains
@@ -10,10 +11,12 @@ from bnnflow.bayes.lowrank import LowRankMetric
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
 from bnnflow.bayes.noise_scale import draw_log_scale
 from bnnflow.bayes.prior import GaussianPrior
+from bnnflow.bayes.rensmeyer2026 import BiasedMinibatchSampler, ramp_of_std
 from bnnflow.bayes.rto import Conditioned, LeastSquares, condition, implied
 from bnnflow.bayes.schedules import sghmc_schedule
 
 __all__ = [
+    "BiasedMinibatchSampler",
     "ChainReport",
     "Conditioned",
     "GaussianPrior",
@@ -27,6 +30,7 @@ __all__ = [
     "energy_nll",
     "force_nll",
     "implied",
+    "ramp_of_std",
     "run_chains",
     "run_hmc",
     "sghmc_schedule",

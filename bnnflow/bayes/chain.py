@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +19,15 @@ from bnnflow.errors import NonFiniteError
 
 Gradient = Callable[[Tensor, Minibatch], Tensor]
 """(theta (k, P), minibatch) to the gradient (k, P) of the negative log posterior, divided by N."""
+
+
+class Minibatches(Protocol):
+    """Where the minibatches of all chains come from, one after the other."""
+
+    def draw(self) -> Minibatch:
+        """The next minibatch of every chain."""
+        ...
+
 
 SMALLEST_SHARE = 0.01
 """Steps below this share of the first step size do not count for the kinetic temperature: the
@@ -49,15 +59,16 @@ def run_chains(
     freeze_mass_at: int,
     noise_generators: Sequence[torch.Generator],
     batch_generators: Sequence[torch.Generator],
+    minibatches: Callable[..., Minibatches] = MinibatchSampler,
 ) -> ChainReport:
     """Sample one position per chain.
 
     start: (k, P); n_data: N; batch: b; step_sizes, temperatures: (n_steps,); freeze_mass_at:
-    first step that leaves the mass as it is. Raises NonFiniteError when a chain leaves the finite
-    numbers.
+    first step that leaves the mass as it is; minibatches: made with n_data, batch, generators.
+    Raises NonFiniteError when a chain leaves the finite numbers.
     """
     state = sghmc.init(start)
-    draws = MinibatchSampler(n_data=n_data, batch=batch, generators=batch_generators)
+    draws = minibatches(n_data=n_data, batch=batch, generators=batch_generators)
     noise = torch.empty_like(start)
     kinetic: list[Tensor] = []
     mass = torch.ones_like(start)

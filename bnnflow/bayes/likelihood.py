@@ -28,6 +28,13 @@ def force_nll(*, forces: Tensor, target: Tensor, std: Tensor, mask: Tensor) -> T
     return (per_atom * mask).sum(-1)
 
 
-def stress_nll(*, stress: Tensor, target: Tensor, std: float) -> Tensor:
-    """-log N over the six independent stress components per frame; (..., b, 6) eV/Å³."""
-    return (0.5 * ((stress - target) / std).square()).sum(-1) + 6.0 * math.log(std)
+def stress_nll(
+    *, stress: Tensor, target: Tensor, std: float, off_diagonal_count: int = 1
+) -> Tensor:
+    """-log N over the six independent stress components per frame; (..., b, 6) eV/Å³.
+
+    off_diagonal_count: times that yz, xz and xy are counted; once, or as a 3 x 3 tensor twice.
+    """
+    count = stress.new_tensor([1.0] * 3 + [off_diagonal_count] * 3)
+    squares = count * (0.5 * ((stress - target) / std).square())
+    return squares.sum(-1) + 3.0 * (1 + off_diagonal_count) * math.log(std)

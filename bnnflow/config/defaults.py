@@ -1,4 +1,4 @@
-"""Defaults that depend on the model's family; see `sections` for all others.
+"""Defaults that depend on the model's family or on a preset; see `sections` for all others.
 
 Sources: METHOD 2 (sigma_TL), METHOD 3 (step size and schedule), METHOD 5 (calibration) [R26].
 """
@@ -25,21 +25,56 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 }
 """Family -> section -> key -> default."""
 
+COMPAT_FIXED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "rensmeyer2026": {
+        "calibration": {"shape": 1.5, "scale": 10.0},
+        "sampler": {
+            "schedule": "published",
+            "noise_free_fraction": 398 / 2000,
+            "ramp_fraction": 102 / 2000,
+            "freeze_mass_fraction": 1.0,
+        },
+        "run": {"continue_on": "reference"},
+    },
+}
+"""Preset -> section -> key -> the only value that it allows (DECISIONS 2, 5, 19)."""
+
+COMPAT_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] = {
+    "rensmeyer2026": {
+        "mace": {"sampler": {"steps": 2000, "batch": 5}},
+        "nequip": {"sampler": {"steps": 2000, "batch": 5, "step_size": 1e-4}},
+    },
+}
+"""Preset -> family -> section -> key -> default in place of the family's (DECISIONS 5, 10)."""
+
 
 def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the defaults of the named family to the sections of a raw config.
+    """Add the defaults of the named family, and of a preset, to the sections of a raw config.
 
     A key that is present and not null stays as it is. What is not a mapping, or not a known family,
     is left for the validation to refuse. Schedule rto finds its prior_std when the run starts.
     """
     family = _named(values, "potential", "family")
-    known = FAMILY_DEFAULTS[family if family in FAMILY_DEFAULTS else DEFAULT_FAMILY]
+    family = family if family in FAMILY_DEFAULTS else DEFAULT_FAMILY
+    known = FAMILY_DEFAULTS[family]
     if _named(values, "sampler", "schedule") == "rto":
         known = {**known, "potential": {}}
+    compat = str(values.get("compat"))
+    if compat in COMPAT_FIXED:
+        known = _layered(known, COMPAT_DEFAULTS[compat][family], COMPAT_FIXED[compat])
     return dict(values) | {
         section: _with_defaults(values.get(section), defaults)
         for section, defaults in known.items()
     }
+
+
+def _layered(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Sections of all layers; of one key, the last layer's value."""
+    sections: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, keys in layer.items():
+            sections[section] = {**sections.get(section, {}), **keys}
+    return sections
 
 
 def _named(values: Mapping[str, Any], section: str, key: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from bnnflow.config.base import Section
 from bnnflow.config.run import RunConfig
 
 HEAD = """# Config keys
@@ -13,20 +17,33 @@ Made by `python -m bnnflow.config.page`. A key that is not here is refused, with
 one. Units are in the names. `section.key=value` on the command line overrides the file.
 """
 
+ALONE = "Set as `compat: rensmeyer2026` in the file or `compat=rensmeyer2026` on the command line."
+
 
 def page() -> str:
-    """The whole page, one table per section."""
-    tables = [_table(name, field) for name, field in RunConfig.model_fields.items()]
-    return "\n".join([HEAD, *tables])
+    """The whole page: one table per section, then the keys that stand in none."""
+    fields = RunConfig.model_fields
+    alone = {name: field for name, field in fields.items() if not _is_section(field.annotation)}
+    tables = [
+        _table(name, _about(field.annotation), getattr(field.annotation, "model_fields", {}))
+        for name, field in fields.items()
+        if name not in alone
+    ]
+    return "\n".join([HEAD, *tables, _table("Outside the sections", ALONE, alone)])
 
 
-def _table(name: str, field: FieldInfo) -> str:
-    section = field.annotation
-    fields: dict[str, FieldInfo] = getattr(section, "model_fields", {})
-    about = (getattr(section, "__doc__", "") or "").splitlines()[0]
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _about(section: Any) -> str:
+    return str(section.__doc__ or "").splitlines()[0]
+
+
+def _table(title: str, about: str, fields: Mapping[str, FieldInfo]) -> str:
     rows = [f"| `{key}` | {_default(each)} | {_meaning(each)} |" for key, each in fields.items()]
     head = ["| Key | Default | Meaning |", "|---|---|---|"]
-    return "\n".join([f"## {name}", "", about, "", *head, *rows, ""])
+    return "\n".join([f"## {title}", "", about, "", *head, *rows, ""])
 
 
 def _meaning(field: FieldInfo) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from bnnflow import records
 from bnnflow.config.base import Section
-from bnnflow.config.defaults import fill_defaults
+from bnnflow.config.defaults import COMPAT_FIXED, fill_defaults
 from bnnflow.config.dynamics import DynamicsConfig
 from bnnflow.config.sections import (
     CalibrationConfig,
@@ -42,11 +44,46 @@ class RunConfig(Section):
     calibration: CalibrationConfig
     sampler: SamplerConfig
     run: RunSettings = Field(default_factory=RunSettings)
+    compat: Literal["rensmeyer2026"] | None = Field(
+        default=None,
+        description="reproduce published code with its faults: rensmeyer2026, the code of [R26] "
+        "(decisions.md); sets the keys that it needs and refuses other values of them",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _resolve_defaults(cls, values: Any) -> Any:
         return fill_defaults(values) if isinstance(values, Mapping) else values
+
+    @model_validator(mode="after")
+    def _nothing_contradicts_compat(self) -> RunConfig:
+        for section, keys in COMPAT_FIXED.get(self.compat or "", {}).items():
+            for key, expected in keys.items():
+                found = getattr(getattr(self, section), key)
+                if found != expected:
+                    raise ValueError(
+                        f"compat is {self.compat}, but {section}.{key} is {found}, expected "
+                        f"{expected}: remove {section}.{key}, or compat"
+                    )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused_compat(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without a preset keeps the resolved copy and digest it had before presets."""
+        values: dict[str, Any] = serialise(self)
+        if self.compat is None:
+            values.pop("compat", None)
+        return values
+
+    @property
+    def faults(self) -> records.Faults:
+        """Which faults of published code this run reproduces."""
+        return records.Faults.of(self.compat)
+
+    def schedule(self) -> records.ScheduleSpec | records.RtoSpec:
+        """The schedule of an update, named after the preset where there is one."""
+        spec = self.sampler.record()
+        return replace(spec, name=f"compat: {self.compat}") if self.compat else spec
 
     def to_yaml(self) -> str:
         """The resolved config, every key explicit; `load_config` reads it back equal."""

@@ -6,6 +6,7 @@ Every record is validated where it is made and trusted afterwards; every record 
 """
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing, Outcome, Segment
+from bnnflow.records.faults import Faults
 from bnnflow.records.loop import (
     Asked,
     Calibration,
@@ -55,6 +56,7 @@ __all__ = [
     "Failed",
     "Failure",
     "FailureCause",
+    "Faults",
     "FloatArray",
     "Forcing",
     "IntArray",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing
+from bnnflow.records.faults import Faults
 from bnnflow.records.structures import Structure
 from bnnflow.units import KCAL_PER_MOL
 
@@ -126,7 +127,7 @@ class SampleRequest:
     n_known: how many of them `previous` has seen already;
     energy_shift: eV, added to every reference energy; energy_std: fixed likelihood std of each
     label's energy, eV; prior_std: sigma_TL; head_prior_std: of the added heads' parameters, None:
-    the same; directory: of the new version.
+    the same; directory: of the new version; faults: of published code, to reproduce.
     """
 
     potential: PotentialSpec
@@ -143,6 +144,7 @@ class SampleRequest:
     directory: str
     n_known: int = 0
     head_prior_std: float | None = None
+    faults: Faults = field(default_factory=Faults)
 
 
 @dataclass(frozen=True)

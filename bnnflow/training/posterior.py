@@ -20,7 +20,7 @@ from bnnflow.potentials import Output, Potential
 from bnnflow.potentials.ensemble import graph_batch
 from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.records import Label
-from bnnflow.units import STRESS_STD
+from bnnflow.units import STRESS_STD, shifted_energy
 
 FRAMES_AT_ONCE = 32
 """Frames evaluated together where no gradient is kept; bounds the memory of large data sets."""
@@ -49,13 +49,22 @@ class LabelledSet:
 
     @classmethod
     def of(
-        cls, potential: Potential, labels: Sequence[Label], *, energy_shift: float
+        cls,
+        potential: Potential,
+        labels: Sequence[Label],
+        *,
+        energy_shift: float,
+        float32_energies: bool = False,
     ) -> LabelledSet:
-        """Build from labels. energy_shift: eV, added to every reference energy in float64."""
+        """Build from labels.
+
+        energy_shift: eV, added to every reference energy, in float64 if not told otherwise.
+        """
         graphs = graph_batch(potential, [label.structure for label in labels])
-        energy = torch.tensor(
-            [label.energy + energy_shift for label in labels], dtype=torch.float64
-        )
+        shifted = [
+            shifted_energy(label.energy, energy_shift, float32=float32_energies) for label in labels
+        ]
+        energy = torch.tensor(shifted, dtype=torch.float64)
         forces = np.zeros(tuple(graphs.positions.shape))
         stress = np.zeros((len(labels), 6))
         for row, label in enumerate(labels):
@@ -77,7 +86,8 @@ class Posterior:
     """Gradient of the negative log posterior of k chains, divided by N (METHOD 3).
 
     data: the labelled frames; base: (P,) values of the parameters that are not sampled;
-    active: (P,) bool; prior: over the active ones; energy_std: eV.
+    active: (P,) bool; prior: over the active ones; energy_std: eV; off_diagonal_count: times that
+    an off-diagonal stress component enters the likelihood.
     """
 
     potential: Potential
@@ -86,6 +96,7 @@ class Posterior:
     active: Tensor
     prior: GaussianPrior
     energy_std: float
+    off_diagonal_count: int = 1
 
     def gradient(self, theta: Tensor, minibatch: Minibatch) -> Tensor:
         """(k, n_active) gradient at theta, from one weighted minibatch per chain."""
@@ -144,7 +155,12 @@ class Posterior:
         )
         if output.stress is None:
             return nll
-        stress = stress_nll(stress=output.stress, target=data.stress[index], std=STRESS_STD)
+        stress = stress_nll(
+            stress=output.stress,
+            target=data.stress[index],
+            std=STRESS_STD,
+            off_diagonal_count=self.off_diagonal_count,
+        )
         return nll + stress * data.has_stress[index]
 
 

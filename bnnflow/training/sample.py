@@ -65,6 +65,8 @@ def _posterior(request: SampleRequest, potential: Potential, labels: list[Label]
     device = torch.device(request.potential.device)
     mean = potential.prior_mean().to(device)
     active = potential.active(tuple(elements)).to(device)
+    if request.faults.absent_elements:
+        active = torch.ones_like(active)
     heads = potential.heads().to(device)
     std = torch.where(heads, request.head_prior_std or request.prior_std, request.prior_std)
     if isinstance(request.schedule, RtoSpec):
@@ -73,11 +75,21 @@ def _posterior(request: SampleRequest, potential: Potential, labels: list[Label]
         mean = torch.where(scale, math.log(request.schedule.force_std / FORCE_STD_START), mean)
     return Posterior(
         potential=potential,
-        data=LabelledSet.of(potential, labels, energy_shift=request.energy_shift).to(device),
+        data=_data(request, potential, labels).to(device),
         base=mean,
         active=active,
         prior=GaussianPrior.of(mean[active], std[active]),
         energy_std=request.energy_std,
+        off_diagonal_count=request.faults.off_diagonal_count,
+    )
+
+
+def _data(request: SampleRequest, potential: Potential, labels: list[Label]) -> LabelledSet:
+    return LabelledSet.of(
+        potential,
+        labels,
+        energy_shift=request.energy_shift,
+        float32_energies=request.faults.float32_energies,
     )
 
 

@@ -33,3 +33,12 @@ def test_stress_counts_six_components() -> None:
     stress, target = draw(2, 3, 6), draw(2, 3, 6)
     expected = -Normal(stress, 0.2).log_prob(target).sum(-1) - 6 * HALF_LOG_2_PI
     assert torch.allclose(stress_nll(stress=stress, target=target, std=0.2), expected)
+
+
+def test_off_diagonal_stress_counted_twice_is_the_whole_tensor() -> None:
+    """Nine components of a symmetric 3 x 3 tensor, as the published code has it (DECISIONS 13)."""
+    stress, target = draw(2, 3, 6), draw(2, 3, 6)
+    places = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # of xx xy xz, yx yy yz, zx zy zz in Voigt order
+    expected = -Normal(stress, 0.2).log_prob(target)[..., places].sum(-1) - 9 * HALF_LOG_2_PI
+    found = stress_nll(stress=stress, target=target, std=0.2, off_diagonal_count=2)
+    assert torch.allclose(found, expected)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from heldout_study import sampled
 from heldout_study.deep_ensemble import minimise
 from heldout_study.laplace import gaussian_draws, precision, readout_mask
+from heldout_study.method import Step
 from heldout_study.methods import NAMES, build
 from heldout_study.sampled import Sampled
 from heldout_study.setting import Setting
@@ -14,7 +19,13 @@ from heldout_study.variational import fit, standard_normals
 from tiny_mace import molecules
 
 from bnnflow.bayes import Minibatch, MinibatchSampler
-from bnnflow.records import Label
+from bnnflow.records import (
+    EnsembleRef,
+    Faults,
+    Label,
+    SampleRequest,
+    SampleResult,
+)
 
 N = 4
 MATRIX = torch.tensor([[4.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]], dtype=torch.float64)
@@ -138,6 +149,29 @@ def test_published_is_the_schedule_of_the_config(setting: Setting) -> None:
     schedule = build("published", setting).schedule()
     assert (schedule.name, schedule.steps, schedule.batch) == ("published", 3, 2)
     assert schedule.noise_free_fraction == pytest.approx(398 / 2000)
+
+
+def test_compat_is_published_with_the_codes_faults_and_as_many_steps(setting: Setting) -> None:
+    clean, compat = build("published", setting), build("compat", setting)
+    assert replace(compat.schedule(), name="published") == clean.schedule()
+    assert compat.schedule().name == "compat: rensmeyer2026"
+
+
+def test_every_sampled_method_updates_with_its_faults(
+    setting: Setting, labels: list[Label], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[SampleRequest] = []
+
+    def answer(request: SampleRequest, _labels: list[Label]) -> SampleResult:
+        asked.append(request)
+        ones = (1.0,) * setting.chains
+        return SampleResult(1, request.chains, ones, ones, ones, ones, ones, 1.0, "here", 7)
+
+    monkeypatch.setattr(sampled, "sample", answer)
+    step = Step(0.0, None, EnsembleRef(str(tmp_path), 1, setting.chains))
+    for name in ("published", "compat"):
+        build(name, setting).update(labels, step)
+    assert [request.faults for request in asked] == [Faults(), Faults.of("rensmeyer2026")]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,7 @@ import torch
 from tiny_mace import Tiny, molecules
 
 from bnnflow import codec, tasks
-from bnnflow.bayes import ChainReport, GaussianPrior, Minibatch
+from bnnflow.bayes import ChainReport, GaussianPrior, Minibatch, MinibatchSampler
 from bnnflow.errors import NonFiniteError, RunFolderError
 from bnnflow.potentials.ensemble import load_member, member_path
 from bnnflow.records import (
@@ -211,6 +211,7 @@ def test_the_schedule_reaches_the_sampler(
         "decay": 0.93,
         "epsilon": 2e-3,
         "freeze_mass_at": freeze_mass_at,
+        "minibatches": MinibatchSampler,
     }
 
 
