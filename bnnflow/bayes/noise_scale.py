@@ -25,11 +25,11 @@ import math
 import torch
 from torch import Tensor
 
-POINTS = 17
+POINTS = 33
 """Of a grid; each costs a Cholesky factor."""
 NATS = 10.0
 """Log density below the largest at which the grid may end."""
-ENOUGH = 8
+ENOUGH = 16
 """Points within `NATS` of the largest that a grid needs."""
 ZOOMS = 5
 WIDEST = 3.0
@@ -59,7 +59,7 @@ def draw_log_scale(
     widest = WIDEST * prior_std
     grid = torch.linspace(prior_mean - widest, prior_mean + widest, POINTS, dtype=torch.float64)
     for _ in range(ZOOMS):
-        density = torch.tensor([log_density(float(scale)) for scale in grid])
+        density = torch.tensor([log_density(float(x)) for x in grid], dtype=torch.float64)
         high = (density > density.max() - NATS).nonzero().flatten()
         if len(high) >= ENOUGH:
             break

@@ -28,7 +28,7 @@ def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
     """
     began = time.monotonic()
     potential = load_potential(request.potential)
-    posterior = _posterior(request, potential, labels)
+    posterior = posterior_of(request, potential, labels)
     moved = _move(request, potential, posterior)
     directory = Path(request.directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,8 @@ def _move(request: SampleRequest, potential: Potential, posterior: Posterior) ->
     return sghmc_update(request, request.schedule, posterior, previous)
 
 
-def _posterior(request: SampleRequest, potential: Potential, labels: list[Label]) -> Posterior:
+def posterior_of(request: SampleRequest, potential: Potential, labels: list[Label]) -> Posterior:
+    """What the chains of a request sample, given labels, oldest first."""
     elements = sorted({int(z) for label in labels for z in label.structure.numbers})
     device = torch.device(request.potential.device)
     mean = potential.prior_mean().to(device)

@@ -21,7 +21,10 @@ from bnnflow.records import (
     SampleResult,
 )
 from bnnflow.training import jacobian_memory, rto_update, sample
+from bnnflow.training.conditioning import condition_chain
 from bnnflow.training.jacobian_memory import check_size, labels_that_fit, rows_per_frame
+from bnnflow.training.sample import posterior_of
+from bnnflow.training.whitened import WhitenedPosterior
 
 CHAINS = (0, 1, 2)
 PRIOR_STD, ENERGY_STD, SHIFT = 0.1, 0.02, -7.25
@@ -161,3 +164,24 @@ def test_labels_that_fit_are_what_an_update_would_take(tiny_single: Tiny) -> Non
 
 def test_six_stresses_are_rows_of_a_frame() -> None:
     assert rows_per_frame(4, stress=True) == rows_per_frame(4, stress=False) + 6 == 19
+
+
+def test_force_noise_follows_the_quantile_and_what_cannot_be_followed(
+    request_for, tiny_single: Tiny, labels: list[Label]
+) -> None:
+    """Forces of a potential are followed closely; random ones, which none can follow, are noise."""
+    rng = np.random.default_rng(0)
+    noisy = [replace(each, forces=rng.normal(size=each.forces.shape)) for each in labels]
+
+    def force_std(data: list[Label], quantile: float) -> float:
+        whole = WhitenedPosterior(posterior_of(request_for(""), tiny_single.potential, data))
+        generator = torch.Generator().manual_seed(5)
+        start = torch.randn(1, len(whole.posterior.prior.mean), generator=generator).double()
+        chance = {"quantile": quantile, "generator": generator}
+        found = condition_chain(whole, STILL, start, n_known=0, **chance)
+        mask = whole.posterior.data.graphs.mask.bool()
+        return float(whole.force_std(found.position)[0][mask].log().mean().exp())
+
+    assert force_std(labels, 0.1) < force_std(labels, 0.9)
+    assert force_std(noisy, 0.1) < force_std(noisy, 0.9)
+    assert force_std(noisy, 0.1) > 3.0 * force_std(labels, 0.9)

@@ -10,6 +10,7 @@ from tiny_mace import Tiny
 
 from bnnflow.records import Label
 from bnnflow.training.posterior import Posterior
+from bnnflow.training.rigid import rigid_motions
 from bnnflow.training.whitened import WhitenedPosterior
 
 
@@ -108,3 +109,58 @@ def test_change_is_that_of_the_known_labels_only(
     known = moved[:, : 2 * whole.rows_per_frame]
     torch.testing.assert_close(whole.change(phi, other, 2), known.square().mean(-1).sqrt())
     assert whole.change(phi, other, 0).isnan().all()
+
+
+def test_force_scale_is_added_to_every_log_std(whole: WhitenedPosterior, phi: torch.Tensor) -> None:
+    moved = phi + 0.3 / whole.posterior.prior.std * whole.force_scale
+    change = whole.force_std(moved).log() - whole.force_std(phi).log()
+    mask = whole.posterior.data.graphs.mask.bool().expand(change.shape)
+    assert int(whole.force_scale.sum()) == 1
+    torch.testing.assert_close(change[mask], torch.full_like(change[mask], 0.3))
+
+
+def test_noise_rows_are_the_slope_of_the_mean_log_std(
+    whole: WhitenedPosterior, phi: torch.Tensor
+) -> None:
+    mask = whole.posterior.data.graphs.mask
+    n_atoms = mask.sum(-1)
+
+    def mean_log_std(point: torch.Tensor) -> torch.Tensor:
+        return (whole.force_std(point).log() * mask).sum(-1) / n_atoms
+
+    direction, h = along(phi), 1e-5
+    slope = (mean_log_std(phi + h * direction) - mean_log_std(phi - h * direction)) / (2 * h)
+    found = (whole.noise_rows(phi) @ direction.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(found, slope * (6.0 * n_atoms).sqrt(), rtol=1e-5, atol=1e-6)
+
+
+def test_force_rows_are_those_of_real_atoms(whole: WhitenedPosterior) -> None:
+    per_frame = whole.force_rows.unflatten(0, (whole.n_frames, -1))
+    n_atoms = whole.posterior.data.graphs.mask.sum(-1)
+    assert not per_frame[:, 0].any()
+    assert per_frame.sum(-1).tolist() == (3 * n_atoms).tolist()
+
+
+def test_forces_are_silent_along_rigid_motions(whole: WhitenedPosterior, phi: torch.Tensor) -> None:
+    """The force rows of a frame's Jacobian have the rank that is left, for 8 chains' parameters."""
+    problem = whole.residuals(whole.force_std(phi))
+    rows = problem.jacobian(phi)[0] * (1.0 / whole.posterior.prior.std)
+    frames = rows.unflatten(0, (whole.n_frames, -1))
+    real = whole.force_rows.unflatten(0, (whole.n_frames, -1))
+    ranks = [
+        int(torch.linalg.matrix_rank(f[r], rtol=1e-9)) for f, r in zip(frames, real, strict=True)
+    ]
+    assert int(whole.force_rows.sum()) - sum(ranks) == whole.silent_forces
+
+
+@pytest.mark.parametrize(
+    ("positions", "periodic", "expected"),
+    [
+        ([[0.0, 0.0, 0.0]], False, 3),
+        ([[0.0, 0.0, 0.0], [0.7, 0.3, -0.4]], False, 5),
+        ([[0.0, 0.0, 0.0], [0.7, 0.3, -0.4], [0.0, 1.0, 0.0]], False, 6),
+        ([[0.0, 0.0, 0.0], [0.7, 0.3, -0.4], [0.0, 1.0, 0.0]], True, 3),
+    ],
+)
+def test_rigid_motions(positions: list[list[float]], periodic: bool, expected: int) -> None:
+    assert rigid_motions(torch.tensor(positions), periodic=periodic) == expected
