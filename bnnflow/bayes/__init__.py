@@ -7,7 +7,7 @@
 from bnnflow.bayes.chain import ChainReport, run_chains
 from bnnflow.bayes.hmc import HmcReport, run_hmc
 from bnnflow.bayes.likelihood import energy_nll, force_nll, stress_nll
-from bnnflow.bayes.lowrank import LowRankMetric
+from bnnflow.bayes.lowrank import LowRankMetric, gram
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
 from bnnflow.bayes.noise_scale import draw_log_scale
 from bnnflow.bayes.prior import GaussianPrior
@@ -29,6 +29,7 @@ __all__ = [
     "draw_log_scale",
     "energy_nll",
     "force_nll",
+    "gram",
     "implied",
     "ramp_of_std",
     "run_chains",

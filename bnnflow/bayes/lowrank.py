@@ -16,6 +16,17 @@ COLUMNS_AT_ONCE = 8192
 """Parameters that enter K at once; bounds the memory of their float64 copy."""
 
 
+def gram(jacobian: Tensor) -> Tensor:
+    """J J^T (k, M, M) of J (k, M, P), in float64: sharp likelihoods make it 1e6 times larger than
+    the I that it is added to."""
+    rows = jacobian.shape[-2]
+    total = jacobian.new_zeros(len(jacobian), rows, rows, dtype=torch.float64)
+    for part in jacobian.split(COLUMNS_AT_ONCE, dim=-1):
+        wide = part.double()
+        total.baddbmm_(wide, wide.mT)
+    return total
+
+
 @dataclass(frozen=True, eq=False)
 class LowRankMetric:
     """jacobian: J (k, M, P), in any precision; cholesky: lower factor of K (k, M, M), float64.
@@ -29,18 +40,8 @@ class LowRankMetric:
     @classmethod
     def of(cls, jacobian: Tensor) -> LowRankMetric:
         """Build from J (k, M, P)."""
-        rows = jacobian.shape[-2]
-        gram = torch.eye(rows, dtype=torch.float64, device=jacobian.device)
-        gram = gram.expand(len(jacobian), rows, rows).clone()
-        for part in jacobian.split(COLUMNS_AT_ONCE, dim=-1):
-            # float64: sharp likelihoods make J J^T 1e6 times larger than the I it is added to.
-            wide = part.double()
-            gram.baddbmm_(wide, wide.mT)
-        return cls(jacobian, torch.linalg.cholesky(gram))
-
-    def part(self, rows: slice) -> LowRankMetric:
-        """Of some of the rows alone."""
-        return LowRankMetric.of(self.jacobian[:, rows])
+        rows = torch.eye(jacobian.shape[-2], dtype=torch.float64, device=jacobian.device)
+        return cls(jacobian, torch.linalg.cholesky(rows + gram(jacobian)))
 
     def push(self, x: Tensor) -> Tensor:
         """J x."""

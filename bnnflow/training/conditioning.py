@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bnnflow.bayes import Conditioned, LowRankMetric, condition, draw_log_scale, implied
+from bnnflow.bayes import Conditioned, LowRankMetric, condition, draw_log_scale, gram, implied
 from bnnflow.records import RtoSpec
 from bnnflow.training.whitened import WhitenedPosterior
 
@@ -38,12 +38,13 @@ def condition_chain(
     change = _change_of_scale(whole, start, rows, jacobian, quantile)
     start = start + change / whole.posterior.prior.std * whole.force_scale
     narrower = torch.where(whole.force_rows, torch.tensor(-change).exp(), 1.0)
+    jacobian *= narrower.to(jacobian).unsqueeze(-1)  # in place: it may be most of the memory
     found = condition(
         whole.residuals(force_std * torch.tensor(change).exp()),
         start,
         noise,
         anchor=torch.where(whole.force_scale, start, anchor),
-        metric=LowRankMetric.of(jacobian * narrower.to(jacobian).unsqueeze(-1)),
+        metric=LowRankMetric.of(jacobian),
         max_jacobians=schedule.max_jacobians - 1,
         max_steps=schedule.max_steps,
     )
@@ -72,10 +73,9 @@ def _change_of_scale(
     prior = whole.posterior.prior
     mean, std = (float(value[whole.force_scale]) for value in (prior.mean, prior.std))
     present = mean + std * float(start[0, whole.force_scale])
-    wide = jacobian[0].double()
     drawn = draw_log_scale(
-        wide @ wide.T,
-        rows[0] - wide @ start[0],
+        gram(jacobian)[0],
+        rows[0] - (jacobian[0] @ start[0].to(jacobian)).double(),
         whole.force_rows,
         present=present,
         prior_mean=mean,

@@ -8,7 +8,7 @@ from bnnflow.records import Structure
 
 GIB = 2**30
 LARGEST_JACOBIAN = 8 * GIB
-"""Bytes of one chain's Jacobian beyond which an update is refused."""
+"""Bytes of one chain's Jacobian beyond which an update is refused; an update holds two or three."""
 STRESSES = 6
 
 
