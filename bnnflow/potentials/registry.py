@@ -8,6 +8,7 @@ checksums, so the first use of a name writes one beside the file, and every late
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import io
@@ -23,6 +24,7 @@ from mace.calculators import foundations_models
 from mace.tools.utils import get_cache_dir
 
 from bnnflow.errors import ModelError
+from bnnflow.potentials.guard import check_same
 from bnnflow.potentials.mace import MacePotential
 from bnnflow.potentials.mace_files import load_mace, load_mace_pickle
 from bnnflow.records import PotentialSpec
@@ -88,7 +90,7 @@ def load_potential(spec: PotentialSpec) -> MacePotential:
     """Load a foundation model as a potential; a worker keeps the last few it loaded.
 
     Raises ModelError when the file is missing, fails its checksum, or is a pickle from elsewhere
-    and `allow_pickle` is not set.
+    and `allow_pickle` is not set; and when a device gives other numbers than the CPU.
     """
     if spec.dtype not in _DTYPES:
         raise ModelError(f"dtype is {spec.dtype!r}, expected one of {', '.join(_DTYPES)}")
@@ -100,7 +102,17 @@ def load_potential(spec: PotentialSpec) -> MacePotential:
         raise ModelError(_missing(spec.model, path))
     _check(path, spec)
     model = _open(path, trusted=family in _LOADERS or spec.allow_pickle)
-    return MacePotential(model, dtype=_DTYPES[spec.dtype]).to(check_device(spec.device))
+    return _on_device(model, _DTYPES[spec.dtype], check_device(spec.device))
+
+
+def _on_device(model: torch.nn.Module, dtype: torch.dtype, device: torch.device) -> MacePotential:
+    """The potential there; compared with the one on the CPU when that is elsewhere."""
+    if device.type == "cpu":
+        return MacePotential(model, dtype=dtype)
+    reference = MacePotential(copy.deepcopy(model), dtype=dtype)
+    moved = MacePotential(model, dtype=dtype).to(device)
+    check_same(reference, moved, device)
+    return moved
 
 
 def sha256(path: Path) -> str:
