@@ -42,7 +42,7 @@ def measure(case: str, repeats: int, peak: float) -> Cost:
     stock = stock_model(name, elements)
     potential = potential_of(stock)
     rows = members(potential, MEMBERS)
-    ensemble = Ensemble(potential, rows)
+    ensemble = Ensemble.of(potential, rows)
     loop = [copy_of(stock, potential.layout, row) for row in rows]
     frames = structures(material, 8)
     mine, theirs = cycle(frames), cycle(frames)

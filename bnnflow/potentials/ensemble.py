@@ -22,6 +22,7 @@ from torch import Tensor
 from bnnflow.codec import publish
 from bnnflow.errors import ModelError
 from bnnflow.potentials.graphs import GraphBatch, collate
+from bnnflow.potentials.groups import Groups
 from bnnflow.potentials.protocol import Potential
 from bnnflow.potentials.registry import load_potential
 from bnnflow.records import EnsembleRef, FloatArray, PotentialSpec, Structure
@@ -43,19 +44,30 @@ class MemberArrays:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """A potential with k parameter vectors. parameters: (k, P)."""
+    """A potential with k parameter vectors. parameters: (k, P); groups: how many at a time."""
 
     potential: Potential
     parameters: Tensor
+    groups: Groups
+
+    @classmethod
+    def of(cls, potential: Potential, parameters: Tensor) -> Ensemble:
+        """All members (k, P) side by side, or as many as the memory holds."""
+        return cls(potential, parameters, Groups(len(parameters)))
 
     def members(self, structure: Structure) -> MemberArrays:
-        """Evaluate every member on one structure, in one batch."""
-        periodic = bool(structure.pbc.all())
-        batch = graph_batch(self.potential, [structure]).to(self.parameters.device)
-        output = self.potential.evaluate(
-            self.parameters, batch, stress=periodic, create_graph=False
+        """Evaluate every member on one structure, in one batch where it fits.
+
+        Raises ModelError when not even one member fits into memory.
+        """
+        evaluate = functools.partial(
+            self.potential.evaluate,
+            batch=graph_batch(self.potential, [structure]).to(self.parameters.device),
+            stress=bool(structure.pbc.all()),
+            create_graph=False,
         )
-        total = output.energy[:, 0].detach().double() + batch.atomic_energy[0]
+        output = self.groups.evaluate(self.parameters, evaluate)
+        total = output.energy[:, 0].double() + evaluate.keywords["batch"].atomic_energy[0]
         return MemberArrays(
             energy=_array(total),
             forces=_array(output.forces[:, 0]),
@@ -78,7 +90,7 @@ def graph_batch(potential: Potential, structures: Sequence[Structure]) -> GraphB
 def load_foundation(spec: PotentialSpec) -> Ensemble:
     """The foundation model alone, as an ensemble of one member with the zero head (sigma = s0)."""
     potential = load_potential(spec)
-    return Ensemble(potential, potential.prior_mean().unsqueeze(0).to(spec.device))
+    return Ensemble.of(potential, potential.prior_mean().unsqueeze(0).to(spec.device))
 
 
 def load_ensemble(spec: PotentialSpec, ensemble: EnsembleRef) -> Ensemble:
@@ -100,7 +112,7 @@ def _load_ensemble(
     spec: PotentialSpec, ensemble: EnsembleRef, _written: tuple[int, ...]
 ) -> Ensemble:
     members = [load_member(spec, ensemble, chain) for chain in range(ensemble.n_members)]
-    return Ensemble(load_potential(spec), torch.stack(members).to(spec.device))
+    return Ensemble.of(load_potential(spec), torch.stack(members).to(spec.device))
 
 
 def member_path(directory: str, chain: int) -> Path:
