@@ -12,7 +12,7 @@ from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
 from bnnflow.bayes.noise_scale import draw_log_scale
 from bnnflow.bayes.prior import GaussianPrior
 from bnnflow.bayes.rensmeyer2026 import BiasedMinibatchSampler, ramp_of_std
-from bnnflow.bayes.rto import Conditioned, LeastSquares, condition, implied
+from bnnflow.bayes.rto import Conditioned, LeastSquares, condition, implied, require_finite
 from bnnflow.bayes.schedules import sghmc_schedule
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "gram",
     "implied",
     "ramp_of_std",
+    "require_finite",
     "run_chains",
     "run_hmc",
     "sghmc_schedule",

@@ -56,21 +56,27 @@ def draw_log_scale(
         evidence = _log_evidence(gram, rows, shared, 2.0 * (scale - present))
         return evidence + silent * (scale - present) - 0.5 * ((scale - prior_mean) / prior_std) ** 2
 
+    def log_densities(grid: Tensor) -> Tensor:
+        return torch.tensor([log_density(float(x)) for x in grid], dtype=torch.float64)
+
     widest = WIDEST * prior_std
     grid = torch.linspace(prior_mean - widest, prior_mean + widest, POINTS, dtype=torch.float64)
+    density = log_densities(grid)
     for _ in range(ZOOMS):
-        density = torch.tensor([log_density(float(x)) for x in grid], dtype=torch.float64)
         high = (density > density.max() - NATS).nonzero().flatten()
         if len(high) >= ENOUGH:
             break
         low, top = max(int(high[0]) - 1, 0), min(int(high[-1]) + 1, POINTS - 1)
         grid = torch.linspace(float(grid[low]), float(grid[top]), POINTS, dtype=torch.float64)
+        density = log_densities(grid)
     return _quantile(grid, (density - density.max()).exp(), quantile)
 
 
 def _log_evidence(gram: Tensor, rows: Tensor, shared: Tensor, log_variance: float) -> float:
-    noise = torch.where(shared, math.exp(log_variance), 1.0).to(gram)
-    cholesky = torch.linalg.cholesky(gram + noise.diag())
+    noise = torch.ones_like(rows).masked_fill(shared, math.exp(log_variance))
+    cholesky, failed = torch.linalg.cholesky_ex(gram + noise.diag())
+    if int(failed):  # a noise below the rounding of J J^T: no scale to believe in
+        return -math.inf
     white = torch.linalg.solve_triangular(cholesky, rows.unsqueeze(-1), upper=False)
     return float(-cholesky.diagonal().log().sum() - 0.5 * white.square().sum())
 

@@ -105,11 +105,7 @@ def condition(
     """
     anchor = start if anchor is None else anchor
     here = _look(problem, start, anchor, target)
-    if not bool(torch.isfinite(here.objective).all()):
-        raise NonFiniteError(
-            "a chain's residuals are not finite where its update starts: expected finite "
-            "predictions; use a smaller potential.prior_std"
-        )
+    require_finite(here.objective)
     jacobians, gradients, fresh = int(metric is None), 1, True
     metric = LowRankMetric.of(problem.jacobian(start)) if metric is None else metric
     for _ in range(max_steps):
@@ -124,6 +120,15 @@ def condition(
             metric = LowRankMetric.of(problem.jacobian(here.position))
             jacobians += 1
     return Conditioned(here.position, metric, jacobians, gradients)
+
+
+def require_finite(*values: Tensor) -> None:
+    """Raises NonFiniteError where residuals, or what follows from them, are not finite."""
+    if not all(bool(torch.isfinite(value).all()) for value in values):
+        raise NonFiniteError(
+            "a chain's residuals are not finite where its update starts: expected finite "
+            "predictions; use a smaller potential.prior_std"
+        )
 
 
 def _direction(here: _Point, metric: LowRankMetric, anchor: Tensor) -> Tensor:

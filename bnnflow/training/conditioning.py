@@ -13,7 +13,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bnnflow.bayes import Conditioned, LowRankMetric, condition, draw_log_scale, gram, implied
+from bnnflow.bayes import (
+    Conditioned,
+    LowRankMetric,
+    condition,
+    draw_log_scale,
+    gram,
+    implied,
+    require_finite,
+)
 from bnnflow.records import RtoSpec
 from bnnflow.training.whitened import WhitenedPosterior
 
@@ -29,11 +37,13 @@ def condition_chain(
 ) -> Conditioned:
     """A sample (1, n_active) given the first `n_known` labels becomes one given all of them.
 
-    quantile: the chain's own, in (0, 1), for the scale of its force noise.
+    quantile: the chain's own, in (0, 1), for the scale of its force noise. Raises NonFiniteError
+    when predictions at `start` are not finite.
     """
     force_std = whole.force_std(start)
     problem = whole.residuals(force_std)
     rows, jacobian = problem.residual(start), problem.jacobian(start)
+    require_finite(rows, jacobian)
     anchor, noise = _origin(jacobian, start, rows, n_known * whole.rows_per_frame, generator)
     change = _change_of_scale(whole, start, rows, jacobian, quantile)
     start = start + change / whole.posterior.prior.std * whole.force_scale

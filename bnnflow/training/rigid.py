@@ -20,3 +20,14 @@ def rigid_motions(positions: Tensor, *, periodic: bool) -> int:
         moved.append(torch.stack([each.flatten() for each in turned], dim=-1))
     values = torch.linalg.svdvals(torch.cat(moved, dim=-1))
     return int((values > SMALLEST * values[0]).sum())
+
+
+def joined_to_images(edges: Tensor, shifts: Tensor, *, cutoff: float) -> bool:
+    """Whether atoms of a frame see periodic images, which do not turn with it.
+
+    edges: (2, E) and shifts: (E, 3) Å of a graph; padding joins an atom to itself further away than
+    the cutoff, Å.
+    """
+    away = torch.linalg.vector_norm(shifts, dim=-1)
+    padding = (edges[0] == edges[1]) & (away >= cutoff)
+    return bool(((away > 0.0) & ~padding).any())

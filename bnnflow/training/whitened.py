@@ -15,7 +15,7 @@ from torch import Tensor
 from bnnflow.potentials import Output
 from bnnflow.training.jacobian_memory import rows_per_frame
 from bnnflow.training.posterior import Posterior
-from bnnflow.training.rigid import rigid_motions
+from bnnflow.training.rigid import joined_to_images, rigid_motions
 from bnnflow.units import STRESS_STD
 
 EVALUATIONS_AT_ONCE = 64
@@ -50,12 +50,13 @@ class WhitenedPosterior:
     @property
     def silent_forces(self) -> int:
         """Directions of all frames in which neither labels nor predictions have a force."""
-        graphs = self.posterior.data.graphs
+        graphs, cutoff = self.posterior.data.graphs, self.posterior.potential.cutoff
         return sum(
-            rigid_motions(positions[mask.bool()].cpu(), periodic=float(volume) != 1.0)
-            for positions, mask, volume in zip(
-                graphs.positions, graphs.mask, graphs.volume, strict=True
+            rigid_motions(
+                graphs.positions[frame][graphs.mask[frame].bool()].cpu(),
+                periodic=joined_to_images(graphs.edges[frame], graphs.shifts[frame], cutoff=cutoff),
             )
+            for frame in range(self.n_frames)
         )
 
     @property

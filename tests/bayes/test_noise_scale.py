@@ -104,3 +104,16 @@ def test_implied_origin_is_standard_normal_and_stationary() -> None:
     assert origin.mean(0).abs().max() < 4.5 / math.sqrt(chains)
     covariance = torch.cov(origin.T)
     assert (covariance - torch.eye(len(covariance))).abs().max() < 5.0 * math.sqrt(2.0 / chains)
+
+
+def test_scales_below_the_rounding_of_the_rows_are_left_out() -> None:
+    """Rows of rank one and a prior that reaches down to e^-60: no failure, the same posterior."""
+    row = 1e4 * normal(1, PARAMETERS, seed=11).float().double()
+    jacobian = row.expand(ROWS, -1) * normal(ROWS, 1, seed=12)
+    labels = jacobian @ normal(PARAMETERS, seed=13) + 0.5 * normal(ROWS, seed=14)
+    every = torch.ones(ROWS, dtype=torch.bool)
+    settings = {"present": 0.0, "prior_mean": 0.0, "quantile": 0.5}
+    wide = draw_log_scale(jacobian @ jacobian.T, labels, every, prior_std=20.0, **settings)
+    narrow = draw_log_scale(jacobian @ jacobian.T, labels, every, prior_std=4.0, **settings)
+    assert wide == pytest.approx(narrow, abs=0.1)
+    assert wide == pytest.approx(math.log(0.5), abs=0.7)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_mace import Tiny, molecules
 
-from bnnflow.errors import SamplerError
+from bnnflow.errors import NonFiniteError, SamplerError
 from bnnflow.potentials.ensemble import load_member
 from bnnflow.records import (
     EnsembleRef,
@@ -185,3 +185,8 @@ def test_force_noise_follows_the_quantile_and_what_cannot_be_followed(
     assert force_std(labels, 0.1) < force_std(labels, 0.9)
     assert force_std(noisy, 0.1) < force_std(noisy, 0.9)
     assert force_std(noisy, 0.1) > 3.0 * force_std(labels, 0.9)
+
+
+def test_a_chain_without_finite_predictions_is_named(request_for, labels: list[Label]) -> None:
+    with pytest.raises(NonFiniteError, match=r"use a smaller potential\.prior_std"):
+        sample(request_for("wild", prior_std=1e30), labels[:1])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from made_up_posterior import CHAINS, negative_log_posterior
-from tiny_mace import Tiny
+from tiny_mace import Tiny, crystal, molecules
 
 from bnnflow.records import Label
 from bnnflow.training.posterior import Posterior
-from bnnflow.training.rigid import rigid_motions
+from bnnflow.training.rigid import joined_to_images, rigid_motions
 from bnnflow.training.whitened import WhitenedPosterior
 
 
@@ -164,3 +166,19 @@ def test_forces_are_silent_along_rigid_motions(whole: WhitenedPosterior, phi: to
 )
 def test_rigid_motions(positions: list[list[float]], periodic: bool, expected: int) -> None:
     assert rigid_motions(torch.tensor(positions), periodic=periodic) == expected
+
+
+@pytest.mark.parametrize(
+    ("periodic", "vacuum", "expected"),
+    [((), 0.0, False), ((0, 1), 0.0, True), ((0, 1, 2), 0.0, True), ((0, 1, 2), 40.0, False)],
+)
+def test_images_count_where_they_are_seen(
+    tiny_single: Tiny, periodic: tuple[int, ...], vacuum: float, expected: bool
+) -> None:
+    """A slab sees its images along the surface, a molecule in a large box sees none."""
+    solid = crystal()
+    pbc = np.isin(np.arange(3), periodic)
+    frame = replace(solid, pbc=pbc, cell=solid.cell + vacuum * np.eye(3))
+    graphs = tiny_single.batch([frame, molecules()[1]])
+    found = joined_to_images(graphs.edges[0], graphs.shifts[0], cutoff=tiny_single.potential.cutoff)
+    assert found is expected
