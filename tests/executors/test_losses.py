@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import zmq
 
 from bnnflow.errors import FaultError
 from executors.base import Pool
@@ -26,6 +27,13 @@ def impatient(tmp_path_factory):
     site = parse_site({"name": "x", "pools": {"gpu": ONE, "dft": ONE, "md": ONE}, **values})
     with ParslExecutor(site, tmp_path_factory.mktemp("impatient")) as executor:
         yield executor
+
+
+def wait_until(condition):
+    end = time.monotonic() + BOUND_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def parent(process):
@@ -84,7 +92,8 @@ def test_a_task_sent_before_the_loss_of_its_interchange_is_seen_fails(impatient,
     monkeypatch.setattr(executor, "set_bad_state_and_fail_all", lambda error: None)
     executor.interchange_proc.kill()
     executor.interchange_proc.wait()
-    time.sleep(0.5)  # the socket has seen its peer go
+    sending = executor.outgoing_q.zmq_socket
+    wait_until(lambda: not sending.poll(0, zmq.POLLOUT))  # it has seen its peer go
     unsent = impatient.submit(Pool.MD, operator.neg, 1)
     behind = impatient.submit(Pool.GPU, operator.neg, 1)
     with pytest.raises(FaultError, match="pool md lost its interchange"):
