@@ -9,6 +9,8 @@ import torch
 from known_posteriors import KnownPosterior
 from torch import Tensor
 
+from bnnflow.bayes import JointDraws
+
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
@@ -42,10 +44,26 @@ def begin(problem: KnownPosterior, chains: int, previous: Tensor | None) -> Tens
 
 def generators(count: int, purpose: int, update: int = 0) -> list[torch.Generator]:
     """One stream per chain, different for every purpose and update."""
-    first = 10_000 * (purpose + 100 * update)
-    return [torch.Generator().manual_seed(first + chain) for chain in range(count)]
+    return [_stream(chain, purpose, update) for chain in range(count)]
 
 
-def normal(size: int, streams: list[torch.Generator]) -> Tensor:
-    """Standard normal numbers (k, size), a row from each stream."""
-    return torch.stack([torch.randn(size, generator=s, dtype=torch.float64) for s in streams])
+def _stream(chain: int, purpose: int, update: int) -> torch.Generator:
+    return torch.Generator().manual_seed(10_000 * (purpose + 100 * update) + chain)
+
+
+def joint_draws(
+    count: int, purpose: int, update: int = 0, *, together: int = 1
+) -> list[JointDraws]:
+    """What each chain draws, jointly with the others of its ensemble of `together`."""
+
+    def draws(chain: int) -> JointDraws:
+        first = chain - chain % together
+        ensemble = range(first, min(first + together, count))
+        return JointDraws(tuple(_stream(each, purpose, update) for each in ensemble), chain - first)
+
+    return [draws(chain) for chain in range(count)]
+
+
+def normal(size: int, draws: list[JointDraws]) -> Tensor:
+    """Standard normal numbers (k, size), a row from each chain."""
+    return torch.stack([each.normal((size,)) for each in draws])

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from draws import Sampled, Sampler, begin, generators, normal
+from draws import Sampled, Sampler, begin, generators, joint_draws, normal
 from exactness_tables import BUDGET, further_updates, kept, single_updates
 from known_posteriors import KnownPosterior
 from other_samplers import Cycles, Sgnht, Tempered
@@ -96,9 +96,9 @@ def laplace(
     target = torch.zeros(1, problem.labels.numel(), dtype=torch.float64)
     found = condition(problem, start, target, max_jacobians=10, max_steps=50)
     metric = LowRankMetric.of(problem.jacobian(found.position))
-    streams = generators(chains, 4, update)
-    rows = normal(problem.labels.numel(), streams)
-    phi = found.position + metric.draw(normal(start.shape[1], streams), rows)
+    draws = joint_draws(chains, 4, update)
+    rows = normal(problem.labels.numel(), draws)
+    phi = found.position + metric.draw(normal(start.shape[1], draws), rows)
     cost = (found.jacobians + 1) * problem.labels.numel() + found.gradients * problem.n_frames
     return Sampled(phi, cost)
 

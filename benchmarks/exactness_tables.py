@@ -14,6 +14,7 @@ from exactness_figures import (
     successive_updates,
 )
 from known_posteriors import known_posteriors
+from rto_samplers import independent
 
 BUDGET = 10_000
 
@@ -42,7 +43,7 @@ def further_updates(
     for problem in known_posteriors():
         for name, sampler in samplers.items():
             began = time.process_time()
-            phi = successive_updates(sampler, problem, chains=chains, updates=updates)
+            phi = successive_updates(independent(sampler), problem, chains=chains, updates=updates)
             groups = successive_figures(problem, phi)
             if verbose:
                 seconds = time.process_time() - began

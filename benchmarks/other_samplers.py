@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from draws import Sampled, Sampler, begin, generators, normal
+from draws import Sampled, Sampler, begin, generators, joint_draws, normal
 from known_posteriors import KnownPosterior
 from torch import Tensor
 
@@ -40,18 +40,18 @@ class Sgnht:
         previous: Tensor | None = None,
         update: int = 0,
     ) -> Sampled:
-        streams = generators(chains, 5, update)
+        draws = joint_draws(chains, 5, update)
         phi = begin(problem, chains, previous)
         batches = MinibatchSampler(
             n_data=problem.n_frames, batch=self.batch, generators=generators(chains, 6, update)
         )
         h, size = self.step_size, phi.shape[1]
-        momentum = normal(size, streams)
+        momentum = normal(size, draws)
         friction = torch.full((chains, 1), self.diffusion, dtype=torch.float64)
         scale = problem.n_frames * problem.prior_std
         for _ in range(self.steps):
             slope = scale * problem.gradient(problem.theta(phi), batches.draw())
-            noise = math.sqrt(2.0 * self.diffusion * h) * normal(size, streams)
+            noise = math.sqrt(2.0 * self.diffusion * h) * normal(size, draws)
             momentum = momentum * (1.0 - h * friction) - h * slope + noise
             phi = phi + h * momentum
             friction = friction + h * (momentum.square().mean(-1, keepdim=True) - 1.0)

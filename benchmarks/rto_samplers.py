@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from draws import Sampled, generators, normal
+from draws import Sampled, Sampler, joint_draws, normal
 from known_posteriors import KnownPosterior
 from torch import Tensor
 
-from bnnflow.bayes import Conditioned, LowRankMetric, condition, run_hmc
+from bnnflow.bayes import Conditioned, JointDraws, LowRankMetric, condition, run_hmc
+
+ENSEMBLE = 8
+"""Chains of a run, which draw jointly."""
 
 
 @dataclass(frozen=True)
 class Rto:
-    """A draw of the prior conditioned on all labels, or the samples before, then HMC."""
+    """A draw of the prior conditioned on all labels, or the samples before, then HMC.
+
+    together: chains that draw jointly.
+    """
 
     trajectories: int
     leapfrog_steps: int = 5
     max_jacobians: int = 10
     max_steps: int = 40
+    together: int = ENSEMBLE
 
     def __call__(
         self,
@@ -28,24 +35,24 @@ class Rto:
         previous: Tensor | None = None,
         update: int = 0,
     ) -> Sampled:
-        streams = generators(chains, 3, update)
-        found = self.conditioned(problem, previous, streams)
+        draws = joint_draws(chains, 3, update, together=self.together)
+        found = self.conditioned(problem, previous, draws)
         sampled = Sampled(found.position, conditioning_cost(problem, found))
         if not self.trajectories:
             return sampled
         lengths = (self.trajectories, self.leapfrog_steps)
-        return moved(problem, sampled, found.metric, *lengths, streams)
+        return moved(problem, sampled, found.metric, *lengths, draws)
 
     def conditioned(
         self,
         problem: KnownPosterior,
         previous: Tensor | None,
-        streams: list[torch.Generator],
+        draws: list[JointDraws],
     ) -> Conditioned:
         """What HMC starts from."""
         if previous is None:
-            start = normal(len(problem.prior_mean), streams)
-            target = normal(problem.labels.numel(), streams)
+            start = normal(len(problem.prior_mean), draws)
+            target = normal(problem.labels.numel(), draws)
         else:  # every label is known: nothing to condition on
             start, target = previous, problem.residual(previous)
         return condition(
@@ -59,10 +66,12 @@ class RtoForeign:
 
     The Metropolis test of HMC is exact for a given metric. One taken where the chain happens to be
     is not given: a chain leaves a wide place by long moves, and comes back by the short ones of a
-    narrow place. moves: (`neighbour` or `prior`, trajectories, steps of each), in turn.
+    narrow place. moves: (`neighbour` or `prior`, trajectories, steps of each), in turn;
+    together: chains that draw jointly.
     """
 
     moves: tuple[tuple[str, int, int], ...]
+    together: int = ENSEMBLE
 
     def __call__(
         self,
@@ -71,13 +80,18 @@ class RtoForeign:
         previous: Tensor | None = None,
         update: int = 0,
     ) -> Sampled:
-        streams = generators(chains, 3, update)
-        found = Rto(trajectories=0).conditioned(problem, previous, streams)
+        draws = joint_draws(chains, 3, update, together=self.together)
+        found = Rto(trajectories=0).conditioned(problem, previous, draws)
         sampled = Sampled(found.position, conditioning_cost(problem, found))
         metrics = {"neighbour": next_chains(found.metric), "prior": prior_metric(found.metric)}
         for name, trajectories, steps in self.moves:
-            sampled = moved(problem, sampled, metrics[name], trajectories, steps, streams)
+            sampled = moved(problem, sampled, metrics[name], trajectories, steps, draws)
         return sampled
+
+
+def independent(sampler: Sampler) -> Sampler:
+    """The same with chains that draw by themselves, as R-hat supposes."""
+    return replace(sampler, together=1) if isinstance(sampler, Rto | RtoForeign) else sampler
 
 
 def next_chains(metric: LowRankMetric) -> LowRankMetric:
@@ -101,7 +115,7 @@ def moved(
     metric: LowRankMetric,
     trajectories: int,
     leapfrog_steps: int,
-    streams: list[torch.Generator],
+    draws: list[JointDraws],
 ) -> Sampled:
     """Some HMC from samples, its cost added to theirs."""
     report = run_hmc(
@@ -110,7 +124,7 @@ def moved(
         metric,
         trajectories=trajectories,
         leapfrog_steps=leapfrog_steps,
-        generators=streams,
+        draws=draws,
     )
     steps = trajectories * leapfrog_steps + 1
     return Sampled(report.position, start.cost + steps * problem.n_frames)

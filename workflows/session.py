@@ -159,6 +159,7 @@ def with_prior(config: RunConfig, structure: Structure) -> RunConfig:
         load_potential(replace(section.record(), device="cpu")),
         [structure],
         force_spread=from_kcal_per_mol(config.sampler.prior_force_spread_kcal_per_mol_A),
+        power=config.sampler.prior_power,
     )
     widths = {
         "prior_std": section.prior_std or found.std,

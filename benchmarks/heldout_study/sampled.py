@@ -59,7 +59,7 @@ class Sampled:
     def update(self, labels: Sequence[Label], step: Step) -> Fit:
         """One update of all chains in this process."""
         schedule = self.schedule()
-        prior, head = self._widths(labels[0].structure)
+        prior, head = self._widths(schedule, labels[0].structure)
         request = SampleRequest(
             potential=self.setting.spec,
             previous=step.previous,
@@ -81,9 +81,14 @@ class Sampled:
         report = {"schedule": asdict(schedule), "prior_std": prior, "head_prior_std": head}
         return Fit(result.gradients, report | asdict(result))
 
-    def _widths(self, first: Structure) -> tuple[float, float]:
+    def _widths(self, schedule: ScheduleSpec | RtoSpec, first: Structure) -> tuple[float, float]:
         """Prior stds of weights and head: found as a run finds them, or the setting's."""
-        if self.section["schedule"] != "rto":
+        if not isinstance(schedule, RtoSpec):
             return self.setting.prior_std, self.setting.prior_std
-        found = suggest_prior_std(self.setting.potential(), [first], force_spread=FORCE_SPREAD)
+        found = suggest_prior_std(
+            self.setting.potential(),
+            [first],
+            force_spread=FORCE_SPREAD,
+            power=schedule.prior_power,
+        )
         return found.std, found.head_std

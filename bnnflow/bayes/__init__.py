@@ -6,6 +6,7 @@
 
 from bnnflow.bayes.chain import ChainReport, run_chains
 from bnnflow.bayes.hmc import HmcReport, run_hmc
+from bnnflow.bayes.joint import JointDraws, stratified
 from bnnflow.bayes.likelihood import energy_nll, force_nll, stress_nll
 from bnnflow.bayes.lowrank import LowRankMetric, gram
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
@@ -21,6 +22,7 @@ __all__ = [
     "Conditioned",
     "GaussianPrior",
     "HmcReport",
+    "JointDraws",
     "LeastSquares",
     "LowRankMetric",
     "Minibatch",
@@ -36,5 +38,6 @@ __all__ = [
     "run_chains",
     "run_hmc",
     "sghmc_schedule",
+    "stratified",
     "stress_nll",
 ]

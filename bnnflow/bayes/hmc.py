@@ -10,7 +10,7 @@ left is integrated in steps, so that a Gaussian target is sampled at any step si
 
 H = U(phi) + v^T C^-1 v / 2 decides in a Metropolis test, which makes the result exact whatever
 Gaussian was used. Step sizes adapt to the acceptance in the first half and are fixed in the
-second. Every chain has its own Gaussian, step size and stream.
+second. Every chain has its own Gaussian, step size and draws.
 
 Source: Beskos, Pinski, Sanz-Serna, Stuart, Stoch. Proc. Appl. 121, 2201 (2011); the Gaussian is a
 Laplace approximation as in Bui-Thanh, Girolami, Inverse Problems 30, 114014 (2014).
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from bnnflow.bayes.choose import choose
+from bnnflow.bayes.joint import JointDraws
 from bnnflow.bayes.lowrank import LowRankMetric
 
 Density = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -66,11 +67,11 @@ def run_hmc(
     *,
     trajectories: int,
     leapfrog_steps: int,
-    generators: Sequence[torch.Generator],
+    draws: Sequence[JointDraws],
 ) -> HmcReport:
     """Move k chains from `start` (k, P) by some trajectories of some steps each.
 
-    Costs one gradient per step and one more. generators: one per chain.
+    Costs one gradient per step and one more. draws: one per chain.
     """
     energy, slope = density(start)
     centre = start - metric.covariance(slope)
@@ -79,13 +80,13 @@ def run_hmc(
     longest = math.log(0.5 * math.pi / leapfrog_steps)
     accepted, kinetic, tried = [], [], []
     for number in range(trajectories):
-        velocity = metric.draw(_normal(start, generators), _rows(metric, generators))
+        velocity = metric.draw(_normal(start, draws), _normal(metric.cholesky[..., 0], draws))
         state = _State(state.position, velocity, state.potential, state.gradient)
         proposal = _trajectory(
             density, state, metric, centre, step=log_step.exp(), n_steps=leapfrog_steps
         )
         probability = _probability(state, proposal, metric)
-        state = choose(_uniform(probability, generators) < probability, proposal, state)
+        state = choose(_uniform(probability, draws) < probability, proposal, state)
         kinetic.append(2.0 * _kinetic(state, metric) / start.shape[-1])
         if 2 * number < trajectories:
             rate = ADAPTATION_RATE / math.sqrt(number + 1)
@@ -141,16 +142,9 @@ def _probability(old: _State, new: _State, metric: LowRankMetric) -> Tensor:
     return (before - after).clamp(max=0.0).exp().nan_to_num(0.0)
 
 
-def _normal(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    rows = [torch.randn(like.shape[1:], generator=g, dtype=torch.float64) for g in generators]
-    return torch.stack(rows).to(like)
+def _normal(like: Tensor, draws: Sequence[JointDraws]) -> Tensor:
+    return torch.stack([each.normal(like.shape[1:]) for each in draws]).to(like)
 
 
-def _rows(metric: LowRankMetric, generators: Sequence[torch.Generator]) -> Tensor:
-    return _normal(metric.cholesky[..., 0], generators)
-
-
-def _uniform(like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    return torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators]).to(
-        like
-    )
+def _uniform(like: Tensor, draws: Sequence[JointDraws]) -> Tensor:
+    return torch.stack([each.uniform() for each in draws]).to(like)

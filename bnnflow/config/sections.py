@@ -163,6 +163,13 @@ class SamplerConfig(Section):
         description="rto: spread of forces that a found potential.prior_std gives, the error "
         "expected of the foundation model, kcal/mol/Å",
     )
+    prior_power: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="rto: std of a weight goes with its sensitivity to the power of minus this; "
+        "0: one std for all",
+    )
     force_std_kcal_per_mol_A: float = Field(
         default=0.5,
         gt=0,
@@ -261,6 +268,7 @@ _RTO_KEYS = {
     "max_steps",
     "force_std_kcal_per_mol_A",
     "force_std_factor",
+    "prior_power",
 }
 _SCHEDULE_KEYS: Mapping[str, set[str]] = {
     "published": _PUBLISHED_KEYS,

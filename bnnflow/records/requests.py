@@ -65,7 +65,7 @@ class RtoSpec:
     name: what the run file records; trajectories, leapfrog_steps: of HMC, each step a gradient over
     all labels; max_jacobians, max_steps: of the Gauss-Newton search before it; force_std,
     force_std_factor: median, eV/Å, and one standard deviation, as a factor, of the force noise
-    under its prior.
+    under its prior; prior_power: of a weight's sensitivity, with which its width falls.
     """
 
     name: str
@@ -75,6 +75,7 @@ class RtoSpec:
     max_steps: int = 40
     force_std: float = 0.5 * KCAL_PER_MOL
     force_std_factor: float = 3.0
+    prior_power: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)

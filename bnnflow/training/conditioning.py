@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bnnflow.bayes import (
     Conditioned,
+    JointDraws,
     LowRankMetric,
     condition,
     draw_log_scale,
@@ -33,18 +34,18 @@ def condition_chain(
     *,
     n_known: int,
     quantile: float,
-    generator: torch.Generator,
+    draws: JointDraws,
 ) -> Conditioned:
     """A sample (1, n_active) given the first `n_known` labels becomes one given all of them.
 
-    quantile: the chain's own, in (0, 1), for the scale of its force noise. Raises NonFiniteError
-    when predictions at `start` are not finite.
+    quantile: the chain's own, in (0, 1), for the scale of its force noise; draws: of all else.
+    Raises NonFiniteError when predictions at `start` are not finite.
     """
     force_std = whole.force_std(start)
     problem = whole.residuals(force_std)
     rows, jacobian = problem.residual(start), problem.jacobian(start)
     require_finite(rows, jacobian)
-    anchor, noise = _origin(jacobian, start, rows, n_known * whole.rows_per_frame, generator)
+    anchor, noise = _origin(jacobian, start, rows, n_known * whole.rows_per_frame, draws)
     change = _change_of_scale(whole, start, rows, jacobian, quantile)
     start = start + change / whole.posterior.prior.std * whole.force_scale
     narrower = torch.where(whole.force_rows, torch.tensor(-change).exp(), 1.0)
@@ -63,16 +64,14 @@ def condition_chain(
 
 
 def _origin(
-    jacobian: Tensor, start: Tensor, rows: Tensor, known: int, generator: torch.Generator
+    jacobian: Tensor, start: Tensor, rows: Tensor, known: int, draws: JointDraws
 ) -> tuple[Tensor, Tensor]:
     """Anchor and noise of all rows that a chain goes on from."""
-    fresh = _normal(rows, generator)
+    fresh = _normal(rows, draws)
     if not known:
         return start, fresh
     metric = LowRankMetric.of(jacobian[:, :known])
-    anchor, old = implied(
-        metric, start, rows[:, :known], _normal(start, generator), fresh[:, :known]
-    )
+    anchor, old = implied(metric, start, rows[:, :known], _normal(start, draws), fresh[:, :known])
     return anchor, torch.cat([old, fresh[:, known:]], dim=1)
 
 
@@ -96,5 +95,5 @@ def _change_of_scale(
     return drawn - present
 
 
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.device)
+def _normal(like: Tensor, draws: JointDraws) -> Tensor:
+    return draws.normal(like.shape).to(like.device)

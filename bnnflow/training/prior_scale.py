@@ -21,6 +21,7 @@ from torch import Tensor
 from bnnflow.potentials import Potential
 from bnnflow.potentials.ensemble import graph_batch
 from bnnflow.records import Structure
+from bnnflow.training.prior_shape import prior_shape
 
 SHARE_OF_WEIGHTS = 0.5
 """sigma_TL over the root mean square of the weights: the papers' MACE value."""
@@ -46,24 +47,31 @@ class SuggestedPrior:
 
 
 def suggest_prior_std(
-    potential: Potential, structures: Sequence[Structure], *, force_spread: float, seed: int = 0
+    potential: Potential,
+    structures: Sequence[Structure],
+    *,
+    force_spread: float,
+    power: float = 0.0,
+    seed: int = 0,
 ) -> SuggestedPrior:
     """The widest prior whose draws spread the forces by no more than `force_spread`, eV/Å.
 
-    structures: frames on which the spread is taken, of the elements to be simulated. The result
-    follows from the model, the frames and the seed.
+    structures: frames on which the spread is taken, of the elements to be simulated; power: of the
+    prior's shape (`prior_shape`), which is that of the first frame. The result follows from the
+    model, the frames and the seed.
     """
     batch = graph_batch(potential, structures)
     elements = sorted({int(z) for structure in structures for z in structure.numbers})
     active = potential.active(tuple(elements))
     mean = potential.prior_mean()
     heads = potential.heads()
+    shape = prior_shape(potential, structures[0], power=power).to(mean)
     drawn = torch.randn(DRAWS, len(mean), generator=torch.Generator().manual_seed(seed)).to(mean)
     outputs = functools.partial(potential.evaluate, batch=batch, stress=False, create_graph=False)
     centre = outputs(mean.unsqueeze(0))
 
     def forces(std: float) -> float:
-        moved = outputs(mean + std * drawn * (active & ~heads)).forces - centre.forces
+        moved = outputs(mean + std * shape * drawn * (active & ~heads)).forces - centre.forces
         return _rms(moved, batch.mask.unsqueeze(-1))
 
     def log_std(std: float) -> float:

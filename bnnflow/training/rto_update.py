@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bnnflow.bayes import Conditioned, LowRankMetric, run_hmc
+from bnnflow.bayes import Conditioned, JointDraws, LowRankMetric, run_hmc, stratified
 from bnnflow.records import RtoSpec, SampleRequest
 from bnnflow.training.conditioning import condition_chain
 from bnnflow.training.jacobian_memory import check_size
@@ -25,16 +25,19 @@ JACOBIANS_AT_ONCE = 2 * 2**30
 
 @dataclass(frozen=True, eq=False)
 class _Chance:
-    """What is random in one chain: a stream for this update, and the place of its force noise in
-    the posterior, the same in all updates."""
+    """What is random in one chain: its draws of this update, jointly with the other chains', and
+    the place of its force noise in the posterior, the same in all updates."""
 
-    generator: torch.Generator
+    draws: JointDraws
     quantile: float
 
     @classmethod
     def of(cls, request: SampleRequest, chain: int) -> _Chance:
-        place = torch.rand((), generator=stream(request.seed, "force noise", chain))
-        return cls(stream(request.seed, "rto", request.version, chain), float(place))
+        streams = tuple(
+            stream(request.seed, "rto", request.version, each) for each in range(request.n_members)
+        )
+        places = stream(request.seed, "force noise")
+        return cls(JointDraws(streams, chain), stratified(chain, request.n_members, places))
 
 
 def rto_update(
@@ -78,7 +81,7 @@ def _move(
         ),
         trajectories=schedule.trajectories,
         leapfrog_steps=schedule.leapfrog_steps,
-        generators=[each.generator for each in chance],
+        draws=[each.draws for each in chance],
     )
     return Moved(
         position=whole.theta(report.position),
@@ -98,10 +101,7 @@ def _gradients(whole: WhitenedPosterior, schedule: RtoSpec, found: Conditioned) 
 
 def _prior(whole: WhitenedPosterior, chance: Sequence[_Chance]) -> Tensor:
     mean = whole.posterior.prior.mean
-    draws = [
-        torch.randn(mean.shape, generator=each.generator, dtype=torch.float64) for each in chance
-    ]
-    return torch.stack(draws).to(mean.device)
+    return torch.stack([each.draws.normal(mean.shape) for each in chance]).to(mean.device)
 
 
 def _jacobian_bytes(whole: WhitenedPosterior) -> int:

@@ -15,6 +15,7 @@ from bnnflow.potentials.ensemble import load_member, member_path, save_member
 from bnnflow.records import Label, RtoSpec, SampleRequest, SampleResult
 from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import LabelledSet, Posterior
+from bnnflow.training.prior_shape import prior_shape
 from bnnflow.training.rto_update import rto_update
 from bnnflow.training.sghmc_update import sghmc_update
 from bnnflow.units import FORCE_STD_START
@@ -71,6 +72,9 @@ def posterior_of(request: SampleRequest, potential: Potential, labels: list[Labe
     heads = potential.heads().to(device)
     std = torch.where(heads, request.head_prior_std or request.prior_std, request.prior_std)
     if isinstance(request.schedule, RtoSpec):
+        first = labels[0].structure
+        shape = prior_shape(potential, first, power=request.schedule.prior_power)
+        std = std * torch.where(heads, 1.0, shape.to(device)).to(std)
         scale = potential.force_scale().to(device)
         std[scale] = math.log(request.schedule.force_std_factor)
         mean = torch.where(scale, math.log(request.schedule.force_std / FORCE_STD_START), mean)

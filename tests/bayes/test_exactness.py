@@ -12,6 +12,7 @@ from exactness_figures import (
     successive_updates,
 )
 from known_posteriors import curved, gaussian, known_posteriors, linear, network
+from rto_samplers import independent
 
 from bnnflow.records import RtoSpec
 
@@ -40,7 +41,8 @@ def test_default_samples_what_it_says(make) -> None:
 
 def test_default_goes_on_sampling_update_after_update() -> None:
     """Without new labels, chains agree and do not know where they were an update before."""
-    phi = successive_updates(SAMPLERS[DEFAULT], linear(), chains=SUCCESSIVE_CHAINS, updates=20)
+    default = independent(SAMPLERS[DEFAULT])
+    phi = successive_updates(default, linear(), chains=SUCCESSIVE_CHAINS, updates=20)
     for name, group in successive_figures(linear(), phi).items():
         assert group["r_hat"] < 1.1, (name, group)
         assert group["size"] > 0.4 * SUCCESSIVE_CHAINS, (name, group)

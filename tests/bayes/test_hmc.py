@@ -6,14 +6,14 @@ import math
 
 import torch
 
-from bnnflow.bayes import LowRankMetric, run_hmc
+from bnnflow.bayes import JointDraws, LowRankMetric, run_hmc
 from bnnflow.bayes.hmc import FIRST_STEP
 
 SIZE = 6
 
 
-def generators(count: int, seed: int = 0) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(1000 * seed + index) for index in range(count)]
+def draws(count: int) -> list[JointDraws]:
+    return [JointDraws((torch.Generator().manual_seed(index),)) for index in range(count)]
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -35,9 +35,7 @@ def test_gaussian_target_is_accepted_always_and_forgotten_at_once() -> None:
         return 0.5 * (away * slope).sum(-1), slope
 
     start = torch.zeros(count, SIZE, dtype=torch.float64)
-    report = run_hmc(
-        density, start, metric, trajectories=40, leapfrog_steps=4, generators=generators(count)
-    )
+    report = run_hmc(density, start, metric, trajectories=40, leapfrog_steps=4, draws=draws(count))
     assert report.acceptance.min() > 1.0 - 1e-9
     assert torch.all(report.step_size > FIRST_STEP)
     jacobian = metric.jacobian[0]
@@ -59,9 +57,7 @@ def test_another_target_is_sampled_whatever_the_gaussian() -> None:
         return torch.log(torch.cosh(phi)).sum(-1), torch.tanh(phi)
 
     start = torch.ones(count, SIZE, dtype=torch.float64)
-    report = run_hmc(
-        density, start, metric, trajectories=60, leapfrog_steps=4, generators=generators(count)
-    )
+    report = run_hmc(density, start, metric, trajectories=60, leapfrog_steps=4, draws=draws(count))
     assert 0.6 < report.acceptance.mean() < 0.999
     variance = report.position.var(0)
     # Kurtosis of the sech density is 5: the standard error of a variance is sqrt(4 / count).
@@ -78,9 +74,7 @@ def test_proposals_without_a_density_are_never_taken() -> None:
         return torch.where(phi[:, 0] < 0.0, torch.nan, energy), phi
 
     start = torch.ones(200, SIZE, dtype=torch.float64)
-    report = run_hmc(
-        density, start, metric, trajectories=30, leapfrog_steps=3, generators=generators(200)
-    )
+    report = run_hmc(density, start, metric, trajectories=30, leapfrog_steps=3, draws=draws(200))
     assert torch.all(report.position[:, 0] >= 0.0)
     # A half normal: mean sqrt(2 / pi).
     assert abs(report.position[:, 0].mean().item() - math.sqrt(2 / math.pi)) < 0.2
@@ -93,7 +87,7 @@ def test_chains_do_not_depend_on_how_they_are_split() -> None:
         return torch.log(torch.cosh(phi)).sum(-1), torch.tanh(phi)
 
     def run(rows: list[int]) -> torch.Tensor:
-        streams = generators(3)
+        all_three = draws(3)
         part = LowRankMetric(metric.jacobian[rows], metric.cholesky[rows])
         return run_hmc(
             density,
@@ -101,7 +95,7 @@ def test_chains_do_not_depend_on_how_they_are_split() -> None:
             part,
             trajectories=4,
             leapfrog_steps=3,
-            generators=[streams[row] for row in rows],
+            draws=[all_three[row] for row in rows],
         ).position
 
     torch.testing.assert_close(run([0, 1, 2]), torch.cat([run([0]), run([1, 2])]))

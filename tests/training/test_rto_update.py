@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_mace import Tiny, molecules
 
+from bnnflow.bayes import JointDraws
 from bnnflow.errors import NonFiniteError, SamplerError
 from bnnflow.potentials.ensemble import load_member
 from bnnflow.records import (
@@ -177,8 +178,8 @@ def test_force_noise_follows_the_quantile_and_what_cannot_be_followed(
         whole = WhitenedPosterior(posterior_of(request_for(""), tiny_single.potential, data))
         generator = torch.Generator().manual_seed(5)
         start = torch.randn(1, len(whole.posterior.prior.mean), generator=generator).double()
-        chance = {"quantile": quantile, "generator": generator}
-        found = condition_chain(whole, STILL, start, n_known=0, **chance)
+        draws = JointDraws((generator,))
+        found = condition_chain(whole, STILL, start, n_known=0, quantile=quantile, draws=draws)
         mask = whole.posterior.data.graphs.mask.bool()
         return float(whole.force_std(found.position)[0][mask].log().mean().exp())
 
