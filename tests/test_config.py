@@ -36,7 +36,7 @@ def config_file(tmp_path):
     return path
 
 
-RTO = ["sampler.schedule=rto"]
+PUBLISHED = ["sampler.schedule=published"]
 
 
 def refused(path, *overrides):
@@ -46,16 +46,17 @@ def refused(path, *overrides):
     return str(caught.value)
 
 
-def test_rto_conditions_and_corrects_under_a_prior_to_be_found(config_file):
-    config = load_config(config_file, RTO)
+def test_smallest_config_conditions_and_corrects_under_a_prior_to_be_found(config_file):
+    config = load_config(config_file)
     assert config.sampler.record() == RtoSpec(
         name="rto", trajectories=20, leapfrog_steps=5, max_jacobians=10, max_steps=40
     )
     assert (config.potential.prior_std, config.potential.head_prior_std) == (None, None)
+    assert load_config(config_file, ["sampler.schedule=null"]) == config
 
 
-def test_smallest_config_gets_the_published_mace_defaults(config_file):
-    config = load_config(config_file)
+def test_published_schedule_gets_the_published_mace_defaults(config_file):
+    config = load_config(config_file, PUBLISHED)
     assert config.potential.prior_std == 0.5
     assert (config.calibration.shape, config.calibration.scale) == (1.5, 10.0)
     assert config.threshold.confidence == 0.95
@@ -71,17 +72,19 @@ def test_smallest_config_gets_the_published_mace_defaults(config_file):
 
 
 def test_the_family_sets_defaults_that_an_explicit_value_overrides(config_file):
-    config = load_config(config_file, ["potential.family=nequip", "calibration.scale=7"])
+    config = load_config(
+        config_file, [*PUBLISHED, "potential.family=nequip", "calibration.scale=7"]
+    )
     assert config.potential.prior_std == 0.2
     assert (config.calibration.shape, config.calibration.scale) == (3.0, 7.0)
     assert config.sampler.step_size == 3e-5
 
 
 def test_a_changed_schedule_does_not_keep_the_published_name(config_file):
-    changes = ["sampler.ramp_fraction=0.25", "sampler.steps=10"]
+    changes = [*PUBLISHED, "sampler.ramp_fraction=0.25", "sampler.steps=10"]
     config = load_config(config_file, changes)
     assert config.sampler.record().name == "published ramp_fraction=0.25"
-    config = load_config(config_file, [*RTO, "sampler.trajectories=7"])
+    config = load_config(config_file, ["sampler.trajectories=7"])
     assert config.sampler.record() == RtoSpec("rto trajectories=7", trajectories=7)
     assert {item.name for item in fields(ScheduleSpec)} - {"name"} <= set(
         type(config.sampler).model_fields
@@ -133,7 +136,7 @@ def test_steps_follow_from_length_and_step(config_file):
         ("dynamics.length_ps=1e-5", ["below one timestep_fs"]),
         ("sampler.noise_free_fraction=0.99", ["sum of at most 1"]),
         ("sampler.schedule=x", ["expected 'published' or 'rto'"]),
-        ("sampler.trajectories=10", ["only schedule rto uses", "sampler.schedule to rto"]),
+        ("sampler.steps=10", ["only schedule published uses", "sampler.schedule to published"]),
         ("potential.family=x", ["'mace' or 'nequip'"]),
         ("material.name=a/b", ["material.name is 'a/b'"]),
         ("run.seed=1.5", ["run.seed is 1.5", "integer"]),
@@ -285,6 +288,13 @@ class FakePotential:
     elements = (1, 6)
     cutoff = 5.0
     has_stress = False
+    dtype = torch.float64
+
+    def __init__(self, n_active: int = 100) -> None:
+        self.n_active = n_active
+
+    def active(self, elements: tuple[int, ...]) -> torch.Tensor:
+        return torch.ones(self.n_active, dtype=torch.bool)
 
 
 def test_check_run_passes_what_fits_and_returns_the_structure(config_file, monkeypatch):
@@ -310,14 +320,12 @@ def test_check_run_refuses_what_does_not_fit(config_file, monkeypatch, overrides
 
 
 def test_rto_needs_room_for_tens_of_labels(config_file, monkeypatch):
-    potential = FakePotential()
-    potential.dtype = torch.float64
-    potential.active = lambda elements: torch.ones(6_000_000, dtype=torch.bool)
+    potential = FakePotential(6_000_000)
     monkeypatch.setattr(registry, "load_potential", lambda spec: potential)
-    assert check_run(load_config(config_file, ["sampler.schedule=rto"]))  # 25 labels of 7 rows
-    potential.active = lambda elements: torch.ones(9_000_000, dtype=torch.bool)
+    assert check_run(load_config(config_file))  # 25 labels of 7 rows
+    potential.n_active = 9_000_000
     with pytest.raises(ConfigError, match=r"holds 17 labels .* set sampler.schedule to published"):
-        check_run(load_config(config_file, ["sampler.schedule=rto"]))
+        check_run(load_config(config_file))
 
 
 def test_npt_needs_stress_from_model_and_reference(config_file, tmp_path, monkeypatch):

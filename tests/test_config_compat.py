@@ -63,7 +63,7 @@ def test_the_preset_reaches_the_loop_under_its_name(config_file: Path, tmp_path:
 
 
 def test_without_the_preset_there_are_no_faults(config_file: Path, tmp_path: Path) -> None:
-    config = load_config(config_file)
+    config = load_config(config_file, ["sampler.schedule=published"])
     plan = make_plan(config, tmp_path, config.material.load(), chains_per_task=2)
     assert plan.faults == Faults()
     assert plan.schedule.name == "published"

@@ -21,7 +21,7 @@ CONFIG = parse_config(
         "threshold": {"energy_kcal_per_mol": 2.0},
         "dynamics": {"kind": "langevin", "temperature_K": 300, "timestep_fs": 0.5,
                      "friction_per_fs": 0.01, "length_ps": 1.2},
-        "sampler": {"schedule": "published", "chains": 8, "steps": 1000},
+        "sampler": {"schedule": "rto", "chains": 8},
         "reference": {"engine": "pyscf",
                       "options": {"method": "B3LYP", "basis": "def2-SVP", "density_fit": True}},
         "run": {"seed": 1},

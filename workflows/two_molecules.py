@@ -23,7 +23,6 @@ def config(molecule: str) -> RunConfig:
             "threshold": {"energy_kcal_per_mol": 2.0},
             "dynamics": {"kind": "langevin", "temperature_K": 300, "timestep_fs": 0.5,
                          "length_ps": 0.1},
-            "sampler": {"steps": 200},
             "reference": {"engine": "tblite", "options": {"method": "GFN1-xTB"}},
         }
     )  # fmt: skip

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULT_FAMILY: str = "mace"
-DEFAULT_SCHEDULE: str = "published"
 
 FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "mace": {
@@ -57,9 +56,10 @@ def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     family = _named(values, "potential", "family")
     family = family if family in FAMILY_DEFAULTS else DEFAULT_FAMILY
     known = FAMILY_DEFAULTS[family]
-    if _named(values, "sampler", "schedule") == "rto":
-        known = {**known, "potential": {}}
     compat = str(values.get("compat"))
+    schedule = _named(values, "sampler", "schedule")
+    if schedule == "rto" or (not schedule and compat not in COMPAT_FIXED):
+        known = {**known, "potential": {}}
     if compat in COMPAT_FIXED:
         known = _layered(known, COMPAT_DEFAULTS[compat][family], COMPAT_FIXED[compat])
     return dict(values) | {
@@ -79,7 +79,7 @@ def _layered(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
 
 def _named(values: Mapping[str, Any], section: str, key: str) -> str:
     inner = values.get(section)
-    return str(inner.get(key)) if isinstance(inner, Mapping) else ""
+    return str(inner.get(key) or "") if isinstance(inner, Mapping) else ""
 
 
 def _with_defaults(section: Any, defaults: Mapping[str, Any]) -> Any:

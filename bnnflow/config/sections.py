@@ -145,8 +145,8 @@ class SamplerConfig(Section):
     """The posterior chains, and how each update moves them."""
 
     schedule: Literal["published", "rto"] = Field(
-        default="published",
-        description="published: SGHMC of METHOD 3; rto: condition on the new label, then HMC",
+        default="rto",
+        description="rto: condition on the new label, then HMC; published: SGHMC of METHOD 3",
     )
     chains: int = Field(default=8, ge=2, description="independent chains, the ensemble's members")
     trajectories: int = Field(default=20, ge=1, description="rto: of HMC per update")
