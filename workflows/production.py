@@ -9,9 +9,14 @@ last one. The ensemble is the fine-tuned run's newest version.
 from __future__ import annotations
 
 import argparse
+import functools
+import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from bnnflow import tasks
 from bnnflow.codec import load_record, same_record, save_record
@@ -20,9 +25,12 @@ from bnnflow.data import RunData, read_run
 from bnnflow.errors import ConfigError, RunFolderError, TaskError
 from bnnflow.md import start
 from bnnflow.records import Checkpoint, EnsembleRef, Failure, PropagateRequest, Segment
+from bnnflow.units import to_kcal_per_mol
 from executors.base import Executor, Pool
 from workflows.console import guarded
 from workflows.session import derived_seed, newest_ensemble, open_executor
+
+LOGGER = logging.getLogger(__name__)
 
 
 def produce(
@@ -34,11 +42,13 @@ def produce(
     seed: int = 0,
     inline: bool = False,
     site: str | None = None,
+    write: Callable[[str], object] = LOGGER.info,
 ) -> list[Path]:
     """Run MD with the final ensemble of a run and return the files of its stretches.
 
     folder: a fine-tuned run; out: folder of the stretches; temperature_kelvin: of the thermostat
-    (default: the run's schedule); seed: which velocities and noise. Raises RunFolderError when the
+    (default: the run's schedule); seed: which velocities and noise; write: takes a line for every
+    stretch (default: a log). Raises RunFolderError when the
     run has no ensemble yet or `out` holds another production, TaskError when MD fails.
     """
     run = read_run(folder)
@@ -53,7 +63,7 @@ def produce(
     executor = open_executor(site or config.run.site, inline=inline, folder=out)
     _claim(out, request)
     with executor:
-        return _stretches(request, executor, out=out, n_steps=n_steps)
+        return _stretches(request, executor, out=out, n_steps=n_steps, write=write)
 
 
 def _claim(out: Path, request: PropagateRequest) -> None:
@@ -70,7 +80,12 @@ def _claim(out: Path, request: PropagateRequest) -> None:
 
 
 def _stretches(
-    request: PropagateRequest, executor: Executor, *, out: Path, n_steps: int
+    request: PropagateRequest,
+    executor: Executor,
+    *,
+    out: Path,
+    n_steps: int,
+    write: Callable[[str], object],
 ) -> list[Path]:
     done = sorted(out.glob("[0-9]*.h5"), key=lambda path: int(path.stem))
     checkpoint = load_record(done[-1], Segment).checkpoint if done else request.checkpoint
@@ -84,7 +99,17 @@ def _stretches(
         done.append(out / f"{segment.checkpoint.step:06d}.h5")
         save_record(done[-1], segment)
         checkpoint = segment.checkpoint
+        write(_line(segment, n_steps * request.dynamics.timestep_fs / 1000.0, request))
     return done
+
+
+def _line(segment: Segment, length_ps: float, request: PropagateRequest) -> str:
+    time_ps = segment.checkpoint.step * request.dynamics.timestep_fs / 1000.0
+    sigma = to_kcal_per_mol(float(np.sqrt(np.mean(segment.energy_std**2))))
+    return (
+        f"{time_ps:.4f}/{length_ps:g} ps  {segment.temperature.mean():.0f} K  "
+        f"sigma {sigma:.3f} kcal/mol  {segment.seconds:.1f} s"
+    )
 
 
 def _request(
@@ -127,6 +152,7 @@ def main() -> None:
         length_ps=options.length_ps,
         temperature_kelvin=options.temperature_kelvin,
         seed=options.seed,
+        write=functools.partial(print, flush=True),
     )
     print(f"{len(files)} stretches up to {files[-1]}")
 

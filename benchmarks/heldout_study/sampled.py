@@ -32,8 +32,10 @@ SAMPLED: Mapping[str, Mapping[str, Any]] = {
 PRESETS: Mapping[str, str] = {"compat": "rensmeyer2026"}
 """Method -> the config's `compat`."""
 
-FORCE_SPREAD = from_kcal_per_mol(5.0)
-"""eV/Å: the default of sampler.prior_force_spread_kcal_per_mol_A, which sets the prior of rto."""
+FORCE_SPREAD = from_kcal_per_mol(
+    SamplerConfig.model_fields["prior_force_spread_kcal_per_mol_A"].default
+)
+"""eV/Å, which sets the prior of rto."""
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class SamplerConfig(Section):
     )
     max_steps: int = Field(default=40, ge=1, description="rto: Gauss-Newton steps per update")
     prior_force_spread_kcal_per_mol_A: float = Field(
-        default=5.0,
+        default=7.0,
         gt=0,
         description="rto: spread of forces that a found potential.prior_std gives, the error "
         "expected of the foundation model, kcal/mol/Å",

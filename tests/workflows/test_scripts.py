@@ -42,7 +42,9 @@ def test_production_goes_on_where_it_stopped(finished: Path, tmp_path: Path) -> 
 
 def test_production_records_uncertainty_and_never_asks(finished: Path, tmp_path: Path) -> None:
     labels = len(read_run(finished).labels.name)
-    files = produce(finished, out=tmp_path, length_ps=0.01, inline=True)
+    lines: list[str] = []
+    files = produce(finished, out=tmp_path, length_ps=0.01, inline=True, write=lines.append)
+    assert len(lines) == len(files) and lines[-1].startswith("0.0100/0.01 ps")
     std = np.concatenate([load_record(file, Segment).energy_std for file in files])
     assert np.all(std > 0)
     assert len(read_run(finished).labels.name) == labels
