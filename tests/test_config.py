@@ -91,6 +91,29 @@ def test_a_changed_schedule_does_not_keep_the_published_name(config_file):
     )
 
 
+@pytest.mark.parametrize("schedule", ["published", "rto"])
+def test_a_resolved_copy_names_only_the_keys_of_its_schedule(config_file, schedule):
+    config = load_config(config_file, [f"sampler.schedule={schedule}"])
+    kept = yaml.safe_load(config.to_yaml())["sampler"]
+    assert ("steps" in kept) == (schedule == "published")
+    assert ("prior_power" in kept) == (schedule == "rto")
+    assert config_from_yaml(config.to_yaml()) == config
+
+
+def test_resolved_copies_of_older_versions_keep_their_meaning(config_file):
+    """They held the keys of both schedules, and one prior std for all weights."""
+    older = {"prior_force_spread_kcal_per_mol_A": 5.0, "trajectories": 20}
+    published = load_config(config_file, PUBLISHED)
+    kept = yaml.safe_load(published.to_yaml())
+    kept["sampler"] |= older
+    assert config_from_yaml(yaml.safe_dump(kept)) == published
+    kept = yaml.safe_load(load_config(config_file).to_yaml())
+    del kept["sampler"]["prior_power"]
+    kept["sampler"] |= older | {"steps": 2000, "step_size": 1e-3}
+    sampler = config_from_yaml(yaml.safe_dump(kept)).sampler
+    assert (sampler.prior_power, sampler.prior_force_spread_kcal_per_mol_A) == (0.0, 5.0)
+
+
 def test_threshold_in_either_unit_per_cell_or_atom(config_file):
     drop = "threshold.energy_eV=null"
     in_kcal = load_config(config_file, [drop, "threshold.energy_kcal_per_mol=0.5"]).threshold
@@ -137,6 +160,8 @@ def test_steps_follow_from_length_and_step(config_file):
         ("sampler.noise_free_fraction=0.99", ["sum of at most 1"]),
         ("sampler.schedule=x", ["expected 'published' or 'rto'"]),
         ("sampler.steps=10", ["only schedule published uses", "sampler.schedule to published"]),
+        ("sampler.steps=2000", ["has steps, which only schedule published uses"]),
+        ("sampler.step_size=1e-3", ["has step_size, which only schedule published uses"]),
         ("potential.family=x", ["'mace' or 'nequip'"]),
         ("material.name=a/b", ["material.name is 'a/b'"]),
         ("run.seed=1.5", ["run.seed is 1.5", "integer"]),
@@ -207,7 +232,9 @@ def test_files_that_are_no_config(tmp_path):
 
 def test_yaml_means_what_a_physicist_wrote(config_file):
     overrides = ["material.structure=NO", "material.multiplicity=2", "sampler.step_size=1e-3"]
-    config = load_config(config_file, [*overrides, "reference.options={accuracy: 1e-2}"])
+    config = load_config(
+        config_file, [*PUBLISHED, *overrides, "reference.options={accuracy: 1e-2}"]
+    )
     assert config.material.structure == "NO"
     assert config.sampler.step_size == 1e-3
     assert config.reference.spec() == {"engine": "tblite", "accuracy": 0.01}

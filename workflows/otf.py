@@ -235,7 +235,8 @@ def _sample(
             yield Commit(state, tuple(failures))
             raise TaskError(
                 f"sampling failed {len(failures)} times ({failures[-1].failure.message}): look at "
-                "run.log; chains that diverge need a smaller sampler.step_size in a new run"
+                f"run.log; chains that diverge need a smaller {_smaller(plan.schedule)}, in a new "
+                "run"
             )
         waiting = again
     return tuple(sorted(done, key=lambda result: result.chains)), failures
@@ -343,6 +344,10 @@ def _sample_request(
         faults=plan.faults,
         n_known=len(state.labels) - 1 if state.ensemble else 0,
     )
+
+
+def _smaller(schedule: ScheduleSpec | RtoSpec) -> str:
+    return "potential.prior_std" if isinstance(schedule, RtoSpec) else "sampler.step_size"
 
 
 def _gentler(request: SampleRequest, failure: Failure) -> SampleRequest:

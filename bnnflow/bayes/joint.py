@@ -7,7 +7,7 @@ Every chain's normals are N(0, I), yet those of all k sum to zero:
 Where a posterior is Gaussian each chain is then an exact sample still, and the mean over chains
 the exact mean: it does not scatter by 1/sqrt(k) of the posterior's width, nor by another draw of it
 at every update. A chain can tell what the others draw from their seeds, so chains stay independent
-tasks.
+tasks. A variance over them with 1/(k - 1) reads k/(k - 1) times too large.
 
 Source: antithetic variates, of which this is the case of k draws: Hammersley, Morton, Proc. Camb.
 Philos. Soc. 52, 449 (1956).
@@ -30,6 +30,12 @@ class JointDraws:
 
     streams: tuple[torch.Generator, ...]
     chain: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chain < len(self.streams):
+            raise ValueError(
+                f"chain is {self.chain}, expected one of the {len(self.streams)} that have streams"
+            )
 
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Standard normals of this chain, float64."""

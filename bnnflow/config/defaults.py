@@ -57,11 +57,11 @@ def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     family = family if family in FAMILY_DEFAULTS else DEFAULT_FAMILY
     known = FAMILY_DEFAULTS[family]
     compat = str(values.get("compat"))
-    schedule = _named(values, "sampler", "schedule")
-    if schedule == "rto" or (not schedule and compat not in COMPAT_FIXED):
-        known = {**known, "potential": {}}
     if compat in COMPAT_FIXED:
         known = _layered(known, COMPAT_DEFAULTS[compat][family], COMPAT_FIXED[compat])
+    schedule = _named(values, "sampler", "schedule")
+    if schedule == "rto" or (not schedule and compat not in COMPAT_FIXED):
+        known = {**known, "potential": {}, "sampler": {}}
     return dict(values) | {
         section: _with_defaults(values.get(section), defaults)
         for section, defaults in known.items()

@@ -11,12 +11,15 @@ from pydantic import ValidationError
 
 from bnnflow.config.messages import one_line
 from bnnflow.config.run import RunConfig
+from bnnflow.config.sections import SCHEDULES, without_unused
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.errors import ConfigError, StructureError
 from bnnflow.materials import is_molecule_name
 
 PATH_KEYS: tuple[tuple[str, str], ...] = (("material", "structure"), ("potential", "model"))
 """Keys that may hold a path, relative to the config's folder (in overrides: the working folder)."""
+BEFORE_POWERS: Mapping[str, Any] = {"prior_power": 0.0}
+"""What a resolved config means that was written before this key."""
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -38,9 +41,19 @@ def parse_config(values: Mapping[str, Any], *, source: str = "config") -> RunCon
 def config_from_yaml(text: str, *, source: str = "config.yaml") -> RunConfig:
     """Read back the resolved config of an existing run.
 
-    Files that it names are not looked at: what the run took from them it has.
+    Files that it names are not looked at: what the run took from them it has. Copies of versions
+    that wrote the keys of both schedules, or had one prior std for all weights, keep their meaning.
     """
-    return _validated(_sections(parse_yaml(text, source), source), source)
+    values = _sections(parse_yaml(text, source), source)
+    return _validated(_as_meant(values), source)
+
+
+def _as_meant(values: dict[str, Any]) -> dict[str, Any]:
+    sampler = values.get("sampler")
+    if not isinstance(sampler, Mapping) or sampler.get("schedule") not in SCHEDULES:
+        return values
+    sampler = without_unused({**BEFORE_POWERS, **sampler}, sampler["schedule"])
+    return {**values, "sampler": sampler}
 
 
 def _validated(values: Mapping[str, Any], source: str) -> RunConfig:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticUndefined
 
 from bnnflow import records
@@ -68,8 +68,9 @@ class PotentialConfig(Section):
     prior_std: float | None = Field(
         default=None,
         gt=0,
-        description="sigma_TL, std of the prior around the foundation weights; default: by family "
-        "for schedule published; for rto found at the start, see sampler",
+        description="sigma_TL, std of the prior around the foundation weights (rto: its scale, "
+        "times a factor of each weight, see sampler.prior_power); default: by family for schedule "
+        "published; for rto found at the start, see sampler",
     )
     head_prior_std: float | None = Field(
         default=None,
@@ -148,7 +149,7 @@ class SamplerConfig(Section):
         default="rto",
         description="rto: condition on the new label, then HMC; published: SGHMC of METHOD 3",
     )
-    chains: int = Field(default=8, ge=2, description="independent chains, the ensemble's members")
+    chains: int = Field(default=8, ge=2, description="chains, the ensemble's members")
     trajectories: int = Field(default=20, ge=1, description="rto: of HMC per update")
     leapfrog_steps: int = Field(
         default=5, ge=1, description="rto: per trajectory, each a gradient over all labels"
@@ -181,8 +182,8 @@ class SamplerConfig(Section):
     )
     steps: int = Field(default=2000, ge=1, description="published: gradient steps per update")
     batch: int = Field(default=5, ge=2, description="published: frames per gradient step")
-    step_size: float = Field(
-        gt=0, description="published: lr0 at the first step; default by family"
+    step_size: float | None = Field(
+        default=None, gt=0, description="published: lr0 at the first step; default by family"
     )
     friction: float = Field(
         default=0.1, gt=0, lt=1, description="published: a, momentum lost per step"
@@ -218,14 +219,19 @@ class SamplerConfig(Section):
     @model_validator(mode="after")
     def _keys_are_used(self) -> SamplerConfig:
         """A number set for another schedule would have no effect, and nobody would notice."""
-        other = "published" if self.schedule == "rto" else "rto"
-        unused = sorted(_SCHEDULE_KEYS[other] & self._changed())
+        other = other_schedule(self.schedule)
+        unused = sorted(_SCHEDULE_KEYS[other] & self.model_fields_set)
         if unused:
             raise ValueError(
                 f"has {unused[0]}, which only schedule {other} uses, "
                 f"but schedule is {self.schedule}: remove it, or set sampler.schedule to {other}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A later change of a default must not make a number of a key without use."""
+        return without_unused(serialise(self), self.schedule)
 
     def _changed(self) -> set[str]:
         """Keys whose value is not the default; one without a default counts as unchanged."""
@@ -275,6 +281,20 @@ _SCHEDULE_KEYS: Mapping[str, set[str]] = {
     "rto": _RTO_KEYS | {"prior_force_spread_kcal_per_mol_A"},
 }
 """Keys that one schedule alone uses."""
+SCHEDULES = frozenset(_SCHEDULE_KEYS)
+
+
+def other_schedule(schedule: str) -> str:
+    """Whose keys are of no use."""
+    return "published" if schedule == "rto" else "rto"
+
+
+def without_unused(sampler: Mapping[str, Any], schedule: str) -> dict[str, Any]:
+    """A section `sampler` without the keys that its schedule does not use."""
+    unused = _SCHEDULE_KEYS[other_schedule(schedule)]
+    return {key: value for key, value in sampler.items() if key not in unused}
+
+
 _NAMED_KEYS: Mapping[str, set[str]] = {
     "published": {"noise_free_fraction", "ramp_fraction", "freeze_mass_fraction"},
     "rto": _RTO_KEYS,

@@ -49,7 +49,7 @@ def prior_shape(
     if not power:
         return shape
     elements = tuple(sorted({int(z) for z in structure.numbers}))
-    weights = (potential.active(elements) & ~potential.heads()).cpu()
+    weights = potential.active(elements).cpu() & ~potential.heads().cpu()
     squares = mean_square_slopes(potential, structure, seed=seed).cpu()[weights]
     relative = squares.clamp(min=LEAST_SENSITIVE**2 * squares.mean()) ** (-0.5 * power)
     spread = (squares.sum() / (relative.square() * squares).sum()).sqrt()

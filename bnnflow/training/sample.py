@@ -74,7 +74,7 @@ def posterior_of(request: SampleRequest, potential: Potential, labels: list[Labe
     if isinstance(request.schedule, RtoSpec):
         first = labels[0].structure
         shape = prior_shape(potential, first, power=request.schedule.prior_power)
-        std = std * torch.where(heads, 1.0, shape.to(device)).to(std)
+        std = std * shape.to(std)
         scale = potential.force_scale().to(device)
         std[scale] = math.log(request.schedule.force_std_factor)
         mean = torch.where(scale, math.log(request.schedule.force_std / FORCE_STD_START), mean)

@@ -11,7 +11,7 @@ __all__ = ["LOCK_IN_REMEDIES", "decide", "locked_in"]
 
 LOCK_IN_REMEDIES = (
     "the fixed energy noise alone asks for a label at every step: raise the threshold, "
-    "take more steps per update, or widen the prior"
+    "widen the prior, or, with schedule published, take more steps per update"
 )
 """What to tell the user when `locked_in` holds: one line."""
 

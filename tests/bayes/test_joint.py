@@ -43,6 +43,11 @@ def test_one_stream_is_the_generators_own_numbers() -> None:
     assert torch.equal(draws(0, chains=1).normal((4,)), expected)
 
 
+def test_a_chain_without_a_stream_is_refused() -> None:
+    with pytest.raises(ValueError, match="chain is 8, expected one of the 8"):
+        draws(8)
+
+
 @pytest.mark.parametrize("chains", [1, 3, 8])
 def test_every_part_has_one_chain(chains: int) -> None:
     def places(seed: int) -> torch.Tensor:

@@ -45,6 +45,16 @@ def test_wider_spread_wider_prior_up_to_half_of_the_weights(tiny_double: Tiny) -
     assert math.isclose(widths[2].std, 0.5 * widths[2].weight_scale, rel_tol=0.05)
 
 
+def test_power_changes_the_width_but_not_the_spread(tiny_double: Tiny) -> None:
+    structures, potential = [molecules()[0]], tiny_double.potential
+    flat, shaped = (
+        suggest_prior_std(potential, structures, force_spread=0.1, power=power)
+        for power in (0.0, 0.4)
+    )
+    assert not math.isclose(flat.std, shaped.std, rel_tol=0.05)
+    assert math.isclose(shaped.force_spread, flat.force_spread, rel_tol=0.1)
+
+
 def test_same_model_frames_and_seed_same_width(tiny_double: Tiny) -> None:
     structures = [molecules()[0]]
     one, other = (

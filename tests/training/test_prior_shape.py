@@ -38,7 +38,8 @@ def exact(tiny: Tiny, structure, seed: int) -> torch.Tensor:
 def test_slopes_agree_with_row_by_row_derivatives(
     tiny_double: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With many probes; an estimate by p random signs scatters by at most sqrt(2 / (8 p))."""
+    """With many probes: p random signs scatter the square of one frame by at most sqrt(2 / p), of
+    eight frames of like weight by sqrt(2 / (8 p))."""
     monkeypatch.setattr(module, "PROBES", 300)
     water = molecules()[0]
     found = mean_square_slopes(tiny_double.potential, water, seed=3)

@@ -24,6 +24,7 @@ from bnnflow.records import (
 from bnnflow.training import jacobian_memory, rto_update, sample
 from bnnflow.training.conditioning import condition_chain
 from bnnflow.training.jacobian_memory import check_size, labels_that_fit, rows_per_frame
+from bnnflow.training.prior_shape import prior_shape
 from bnnflow.training.sample import posterior_of
 from bnnflow.training.whitened import WhitenedPosterior
 
@@ -120,6 +121,27 @@ def test_next_update_starts_from_the_last_samples(request_for, labels: list[Labe
     anew = request_for("anew", version=2)
     sample(anew, labels[:2])
     assert torch.all(moved < (members(anew) - start).norm(dim=1))
+
+
+def test_prior_has_the_shape_of_the_first_label(
+    request_for, labels: list[Label], tiny_single: Tiny
+) -> None:
+    potential, heads = tiny_single.potential, tiny_single.potential.heads()
+    for count in (1, 2):
+        posterior = posterior_of(request_for(""), potential, labels[:count])
+        shape = prior_shape(potential, labels[0].structure, power=STILL.prior_power).float()
+        weights = posterior.active & ~heads
+        expected = (PRIOR_STD * shape)[weights]
+        torch.testing.assert_close(posterior.prior.std[~heads[posterior.active]], expected)
+        assert expected.max() > 2.0 * expected.min()
+
+
+def test_chains_of_an_update_draw_jointly(request_for) -> None:
+    """Also when each is a task of its own; the force noise of each lies in a part of its own."""
+    chance = [rto_update._Chance.of(request_for("", chains=(chain,)), chain) for chain in CHAINS]
+    z = torch.stack([each.draws.normal((50,)) for each in chance])
+    assert z.sum(0).abs().max() < 1e-12 < z.abs().max()
+    assert sorted(int(len(CHAINS) * each.quantile) for each in chance) == list(CHAINS)
 
 
 def test_elements_that_are_not_there_stay(

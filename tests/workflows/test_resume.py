@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import assert_labels_whole, assert_same_run, attempts, contents, settings
+from tiny_runs import RTO, assert_labels_whole, assert_same_run, attempts, contents, settings
 
 from bnnflow import tasks
 from bnnflow.data import RunStore, is_run, read_run
@@ -88,6 +88,20 @@ def test_run_stopped_at_every_commit_in_turn(
             resume([run], inline=True)
     assert_same_run(run, finished)
     assert_labels_whole(run)
+
+
+def test_run_of_the_default_schedule_stopped_at_every_commit_in_turn(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, whole, run = settings(model, sampler=RTO), tmp_path / "whole", tmp_path / "run"
+    fine_tune([config], folders=[whole], inline=True)
+    assert len(read_run(whole).updates.version) >= 2
+    with stopping(monkeypatch, lambda number, _: True, written=True):
+        fine_tune([config], folders=[run], inline=True)
+    while read_run(run).state.phase is not Phase.DONE:
+        with stopping(monkeypatch, lambda number, _: True, written=True):
+            resume([run], inline=True)
+    assert_same_run(run, whole)
 
 
 def test_finished_label_is_harvested_and_not_asked_again(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from ase import Atoms
 from tblite.ase import TBLite
-from tiny_runs import assert_labels_whole, assert_same_run, attempts, contents, settings
+from tiny_runs import RTO, assert_labels_whole, assert_same_run, attempts, contents, settings
 
 from bnnflow.config import config_from_yaml
 from bnnflow.data import open_run, read_run
@@ -266,12 +266,10 @@ def test_pools_give_the_trajectory_that_inline_gives(
     assert_same_run(tmp_path / "pools", tmp_path / "inline")
 
 
-def test_run_with_the_other_schedule_finds_its_prior_and_repeats_itself(
+def test_run_with_the_default_schedule_finds_its_prior_and_repeats_itself(
     model: Path, tmp_path: Path
 ) -> None:
-    sampler = {"schedule": "rto", "chains": 2, "steps": None, "step_size": None}
-    short = {"trajectories": 2, "leapfrog_steps": 2, "max_jacobians": 2, "max_steps": 3}
-    config = settings(model, sampler=sampler | short, dynamics={"length_ps": 0.001})
+    config = settings(model, sampler=RTO, dynamics={"length_ps": 0.001})
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         fine_tune([config], folders=[folder], inline=True)

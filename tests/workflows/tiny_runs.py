@@ -15,6 +15,18 @@ from bnnflow.records import LoopState
 WHERE_AND_WHEN = frozenset({"directory", "seconds", "host", "traceback"})
 """Columns that say where and how fast a task ran, not what came of it."""
 
+RTO: dict[str, Any] = {
+    "schedule": "rto",
+    "chains": 2,
+    "steps": None,
+    "step_size": None,
+    "trajectories": 2,
+    "leapfrog_steps": 2,
+    "max_jacobians": 2,
+    "max_steps": 3,
+}
+"""The default schedule, cut short, for `settings(sampler=RTO)`."""
+
 
 def settings(model: Path, **changes: dict[str, Any]) -> RunConfig:
     """Twelve femtoseconds of water, with labels at steps 0, 1, 6 and 11 (this machine's rounding).
