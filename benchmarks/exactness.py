@@ -2,11 +2,11 @@
 
     python benchmarks/exactness.py --json
 
-First 256 independent chains per sampler and problem, one sample each, from the prior's mean as a
-first update starts (rto: from a draw of the prior), at no more per-frame gradients than the
-published schedule's 2,000 x 5. Then 8 chains through 20 updates without new labels, each from the
-samples of the one before; and 256 exact draws of `curved` through 5 of them, which should leave
-them exact. `exactness_figures` says what is measured.
+First 256 chains per sampler and problem (rto: in ensembles of 8 that draw jointly), one sample
+each, from the prior's mean as a first update starts (rto: from a draw of the prior), at no more
+per-frame gradients than the published schedule's 2,000 x 5. Then 8 chains through 20 updates
+without new labels, each from the samples of the one before; and 256 exact draws of `curved` through
+5 of them, which should leave them exact. `exactness_figures` says what is measured.
 """
 
 from __future__ import annotations

@@ -48,8 +48,9 @@ def produce(
 
     folder: a fine-tuned run; out: folder of the stretches; temperature_kelvin: of the thermostat
     (default: the run's schedule); seed: which velocities and noise; write: takes a line for every
-    stretch (default: a log). Raises RunFolderError when the
-    run has no ensemble yet or `out` holds another production, TaskError when MD fails.
+    stretch (default: a log), whose sigma is the root mean square of its steps'. Raises
+    RunFolderError when the run has no ensemble yet or `out` holds another production, TaskError
+    when MD fails.
     """
     run = read_run(folder)
     config = config_from_yaml(run.config_text)

@@ -14,7 +14,7 @@ class GaussianPrior:
     """theta ~ N(mean, diag(std^2)).
 
     mean: (P,), a copy of its own: a prior that shares memory with the live weights follows them
-    and never pulls (DECISIONS 9); std: (P,), sigma_TL for the weights. Make it with `of`.
+    and never pulls (DECISIONS 9); std: (P,). Make it with `of`.
     """
 
     mean: Tensor

@@ -1,6 +1,6 @@
 """Conditioning a sample on new data: randomize, then optimise.
 
-With whitened parameters phi = (theta - theta0) / sigma_TL and whitened residuals
+With whitened parameters phi = (theta - theta0) / s and whitened residuals
 r = (prediction - label) / std, a draw of the posterior is the minimum
 
     phi' = argmin |phi' - anchor|^2 + |r(phi') - n|^2,  anchor ~ N(0, I), n ~ N(0, I)

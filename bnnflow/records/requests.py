@@ -127,8 +127,9 @@ class SampleRequest:
     task; labels: label folders of the data set, oldest first (the last one is the newest frame);
     n_known: how many of them `previous` has seen already;
     energy_shift: eV, added to every reference energy; energy_std: fixed likelihood std of each
-    label's energy, eV; prior_std: sigma_TL; head_prior_std: of the added heads' parameters, None:
-    the same; directory: of the new version; faults: of published code, to reproduce.
+    label's energy, eV; prior_std: sigma_TL, with `rto` times a factor of each weight;
+    head_prior_std: of the added heads' parameters, None: the same; directory: of the new version;
+    faults: of published code, to reproduce.
     """
 
     potential: PotentialSpec

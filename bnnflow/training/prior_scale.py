@@ -2,10 +2,10 @@
 
 The papers' sigma_TL (MACE 0.5, NequIP 0.2, EquiformerV2 0.02 [R26]) follows the scale of the
 weights. It was chosen for chains that move a few per cent of it: a sampler that does sample the
-prior needs one under which the model is still a model. So the width is half the weights' root mean
-square at most, and no wider than gives forces that spread by the error one expects of the
-foundation model. The head of the force std was not pre-trained: its prior is as wide as lets it
-double or halve s0 before any data.
+prior needs one under which the model is still a model. So sigma_TL, the scale of all stds
+(`prior_shape` says how they differ), is half the weights' root mean square at most, and no wider
+than gives forces that spread by the error one expects of the foundation model. The head of the
+force std was not pre-trained: its prior is as wide as lets it double or halve s0 before any data.
 """
 
 from __future__ import annotations

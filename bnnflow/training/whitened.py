@@ -1,8 +1,8 @@
 """A potential's posterior in whitened parameters and residuals, as `bayes.rto` and `bayes.hmc` ask.
 
-phi = (theta - theta0) / sigma_TL is standard normal under the prior, and the residuals
-r = (prediction - label) / std of energies, force components and stresses are standard normal under
-the likelihood (METHOD 1, 2).
+phi = (theta - theta0) / s, with s the std of each parameter, is standard normal under the prior,
+and the residuals r = (prediction - label) / std of energies, force components and stresses are
+standard normal under the likelihood (METHOD 1, 2).
 """
 
 from __future__ import annotations
