@@ -77,15 +77,20 @@ def test_task_done_but_not_committed_changes_nothing(
     assert attempts(run) == attempts(short)
 
 
+def stop_at_every_commit(config: Any, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a run and resume it to its end, one commit at a time."""
+    with stopping(monkeypatch, lambda number, _: True, written=True):
+        fine_tune([config], folders=[run], inline=True)
+    while read_run(run).state.phase is not Phase.DONE:
+        with stopping(monkeypatch, lambda number, _: True, written=True):
+            resume([run], inline=True)
+
+
 def test_run_stopped_at_every_commit_in_turn(
     finished: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    with stopping(monkeypatch, lambda number, _: True, written=True):
-        fine_tune([settings(model)], folders=[run], inline=True)
-    while read_run(run).state.phase is not Phase.DONE:
-        with stopping(monkeypatch, lambda number, _: True, written=True):
-            resume([run], inline=True)
+    stop_at_every_commit(settings(model), run, monkeypatch)
     assert_same_run(run, finished)
     assert_labels_whole(run)
 
@@ -96,11 +101,7 @@ def test_run_of_the_default_schedule_stopped_at_every_commit_in_turn(
     config, whole, run = settings(model, sampler=RTO), tmp_path / "whole", tmp_path / "run"
     fine_tune([config], folders=[whole], inline=True)
     assert len(read_run(whole).updates.version) >= 2
-    with stopping(monkeypatch, lambda number, _: True, written=True):
-        fine_tune([config], folders=[run], inline=True)
-    while read_run(run).state.phase is not Phase.DONE:
-        with stopping(monkeypatch, lambda number, _: True, written=True):
-            resume([run], inline=True)
+    stop_at_every_commit(config, run, monkeypatch)
     assert_same_run(run, whole)
 
 
