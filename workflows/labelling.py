@@ -73,7 +73,7 @@ def _label(config: RunConfig, structure: Structure, directory: Path) -> dict[str
         reference=config.reference.spec(),
         structure=structure,
         directory=str(directory),
-        timeout_s=config.reference.timeout_s,
+        handling=config.reference.handling(),
     )
     return _figures(references.label(request))
 

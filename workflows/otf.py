@@ -32,6 +32,7 @@ from bnnflow.records import (
     FailureCause,
     Faults,
     Forcing,
+    Handling,
     Label,
     Labelled,
     LabelRequest,
@@ -75,7 +76,7 @@ class Plan:
     prior_std: float
     head_prior_std: float | None
     reference: Mapping[str, Any]
-    timeout_s: float
+    handling: Handling
     dynamics: Dynamics
     n_steps: int
     segment_steps: int
@@ -111,7 +112,8 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     frame = _present(state.frame)
     name = f"{state.n_requests:04d}"
     directory = str(Path(plan.folder) / "labels" / name)
-    label = yield LabelRequest(plan.reference, frame, directory, plan.timeout_s)
+    before = str(Path(plan.folder) / "labels" / state.labels[-1]) if state.labels else ""
+    label = yield LabelRequest(plan.reference, frame, directory, plan.handling, previous=before)
     if isinstance(label, Failure):
         return (yield from _drop_frame(state, plan, label))
     shift = state.energy_shift

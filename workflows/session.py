@@ -112,7 +112,7 @@ def make_plan(
         prior_std=_known(config.potential.prior_std),
         head_prior_std=config.potential.head_prior_std,
         reference=config.reference.spec(),
-        timeout_s=config.reference.timeout_s,
+        handling=config.reference.handling(),
         dynamics=config.dynamics.record(),
         n_steps=config.dynamics.n_steps,
         segment_steps=config.dynamics.checkpoint_every_steps,

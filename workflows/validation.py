@@ -85,7 +85,7 @@ def _label_all(executor: Executor, run: Run, drawn: Frames) -> list[Label | Fail
                 reference=run.config.reference.spec(),
                 structure=structure,
                 directory=str(run.folder / "validation" / f"{step:04d}"),
-                timeout_s=run.config.reference.timeout_s,
+                handling=run.config.reference.handling(),
             ),
         )
         for step, structure in zip(drawn.steps, drawn.structures, strict=True)

@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.io import read
 
 from bnnflow.errors import FaultError, RunFolderError
-from bnnflow.records import Failure, Label, LabelRequest, Structure
+from bnnflow.records import Failure, Handling, Label, LabelRequest, Structure
 from bnnflow.reference import label, read_label
 from heldout_study.frames import SETS, write_whole
 
@@ -83,7 +83,7 @@ def _urgency(frame: Atoms) -> tuple[int, int]:
 
 def _request(work: Path, frame: Atoms, reference: Mapping[str, Any]) -> LabelRequest:
     structure = Structure.from_atoms(frame)
-    return LabelRequest(reference, structure, str(_folder(work, frame)), TIMEOUT_S)
+    return LabelRequest(reference, structure, str(_folder(work, frame)), Handling(TIMEOUT_S))
 
 
 def _folder(work: Path, frame: Atoms) -> Path:

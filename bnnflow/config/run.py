@@ -28,7 +28,16 @@ from bnnflow.config.yaml_values import dump_yaml
 LAYOUT_KEYS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"folder", "site"}),
     "potential": frozenset({"device"}),
-    "reference": frozenset({"timeout_s", "failure_budget"}),
+    "reference": frozenset(
+        {
+            "timeout_s",
+            "failure_budget",
+            "launcher",
+            "keep_outputs",
+            "free_disk_GB",
+            "free_memory_GB",
+        }
+    ),
 }
 """Keys that say where and how patiently a run proceeds, not what it computes."""
 

@@ -309,8 +309,33 @@ class ReferenceConfig(Section):
     options: Mapping[str, Any] = Field(
         default_factory=dict, description="the engine's own settings, checked before the run starts"
     )
-    timeout_s: float = Field(default=3600.0, gt=0, description="a label that takes longer fails")
+    timeout_s: float = Field(
+        default=3600.0, gt=0, description="a label that takes longer, all attempts together, fails"
+    )
     failure_budget: int = Field(default=3, ge=0, description="failed labels a run may have")
+    launcher: str = Field(
+        default="",
+        description="words before the command of an MPI code (mpirun -np 4); default: the site's",
+    )
+    keep_outputs: Literal["all", "compressed", "result"] = Field(
+        default="all", description="raw files of good labels; those of failures are all kept"
+    )
+    free_disk_GB: float = Field(
+        default=0.1, ge=0, description="a label is not begun with less free disk space, GB"
+    )
+    free_memory_GB: float = Field(
+        default=0.0, ge=0, description="a label is not begun with less memory available, GB"
+    )
+
+    def handling(self) -> records.Handling:
+        """How labels are calculated, which does not change them."""
+        return records.Handling(
+            timeout_s=self.timeout_s,
+            launcher=self.launcher,
+            keep=self.keep_outputs,
+            free_disk_GB=self.free_disk_GB,
+            free_memory_GB=self.free_memory_GB,
+        )
 
     def spec(self) -> dict[str, Any]:
         """What `bnnflow.reference.build_reference` takes."""

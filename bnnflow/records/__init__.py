@@ -22,6 +22,7 @@ from bnnflow.records.loop import (
 )
 from bnnflow.records.requests import (
     EnsembleRef,
+    Handling,
     LabelRequest,
     PotentialSpec,
     PredictRequest,
@@ -59,6 +60,7 @@ __all__ = [
     "Faults",
     "FloatArray",
     "Forcing",
+    "Handling",
     "IntArray",
     "Label",
     "LabelRequest",

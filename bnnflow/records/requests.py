@@ -96,14 +96,36 @@ class PropagateRequest:
     substitute: Forcing | None = None
 
 
+@dataclass(frozen=True)
+class Handling:
+    """How a label is calculated, none of which changes its numbers.
+
+    timeout_s: for all attempts of one label together; launcher: words in front of the command of
+    an MPI code, "" for those of the worker (`bnnflow.reference.launch`); keep: "all" raw files of a
+    good label, "compressed", or the "result" alone; free_disk_GB, free_memory_GB: with less of it
+    a label is not begun.
+    """
+
+    timeout_s: float = 3600.0
+    launcher: str = ""
+    keep: str = "all"
+    free_disk_GB: float = 0.1
+    free_memory_GB: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class LabelRequest:
-    """Label one structure with the reference in `directory` (unique to this label)."""
+    """Label one structure with the reference in `directory` (unique to this label).
+
+    previous: folder of the label before it in the same run, from which a code may take its
+    starting guess; "" for none.
+    """
 
     reference: Mapping[str, Any]
     structure: Structure
     directory: str
-    timeout_s: float
+    handling: Handling = field(default_factory=Handling)
+    previous: str = ""
 
 
 @dataclass(frozen=True, eq=False)

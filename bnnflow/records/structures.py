@@ -88,6 +88,8 @@ class FailureCause(StrEnum):
     WRONG_GEOMETRY = "wrong_geometry"
     NON_FINITE = "non_finite"
     BAD_INPUT = "bad_input"
+    OUT_OF_MEMORY = "out_of_memory"
+    NO_DISK_SPACE = "no_disk_space"
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from bnnflow.records import Failure, Label, Structure
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Another way to the same self-consistent solution, for when the usual one does not get there.
+
+    name: what is done differently, in words; reference: the code with that, at the same level.
+    """
+
+    name: str
+    reference: Reference
 
 
 class Reference(Protocol):
@@ -13,7 +25,10 @@ class Reference(Protocol):
 
     level: level of theory in words, written into every label; isolated: whether it runs as a
     process of its own, which alone can be timed out; has_stress: whether it is known to give the
-    stress of a periodic structure.
+    stress of a periodic structure; parallel: whether its command is an MPI program, which the
+    site's launcher starts; scratch: patterns of files that are deleted once a label is good;
+    restart_files: names of files that, laid into the directory of the next label before `prepare`,
+    are its starting guess (kept until then).
     """
 
     @property
@@ -25,6 +40,15 @@ class Reference(Protocol):
     @property
     def has_stress(self) -> bool: ...
 
+    @property
+    def parallel(self) -> bool: ...
+
+    @property
+    def scratch(self) -> tuple[str, ...]: ...
+
+    @property
+    def restart_files(self) -> tuple[str, ...]: ...
+
     def check(self, structure: Structure) -> None:
         """Refuse early what the code cannot calculate.
 
@@ -32,10 +56,19 @@ class Reference(Protocol):
         """
 
     def prepare(self, structure: Structure, directory: Path) -> None:
-        """Write the input into an existing empty directory."""
+        """Write the input into an existing directory, empty but for `restart_files`."""
 
     def command(self, directory: Path) -> list[str]:
-        """The command that calculates what lies in the directory, to be run inside it."""
+        """The command that calculates what lies in the directory, to be run inside it.
+
+        Without the launcher of MPI programs, which is put in front of it.
+        """
+
+    def explain(self, directory: Path) -> Failure | None:
+        """Why the command ended with another exit code than 0, None when its files do not say.
+
+        NOT_CONVERGED for what a remedy may cure.
+        """
 
     def parse(self, structure: Structure, directory: Path) -> Label | Failure:
         """Read what the code left behind after it ended with exit code 0.
@@ -43,6 +76,28 @@ class Reference(Protocol):
         structure: what was asked for. Not converged, another geometry than this one and numbers
         that are not finite are Failures (`checks.verify`), never labels.
         """
+
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What to try, in this order, when the self-consistent field does not converge.
+
+        Each changes how the solution is sought, never the level of theory.
+        """
+
+
+class Plain:
+    """What most small codes have in common: one process, nothing big left, one way to converge."""
+
+    parallel: ClassVar[bool] = False
+    scratch: ClassVar[tuple[str, ...]] = ()
+    restart_files: ClassVar[tuple[str, ...]] = ()
+
+    def explain(self, directory: Path) -> Failure | None:  # noqa: ARG002
+        """Nothing but the exit code."""
+        return None
+
+    def remedies(self) -> tuple[Remedy, ...]:
+        """None."""
+        return ()
 
 
 @runtime_checkable

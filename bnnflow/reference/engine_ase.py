@@ -11,11 +11,12 @@ from typing import Any
 
 from bnnflow.errors import ConfigError, ReferenceError, StructureError
 from bnnflow.records import Failure, Label, Structure
+from bnnflow.reference.base import Plain
 from bnnflow.reference.exchange import calculate, parse_output, python_command, write_input
 
 
 @dataclass(frozen=True)
-class ASEReference:
+class ASEReference(Plain):
     """An ASE calculator made as `calculator(**arguments)`, in a process of its own by default.
 
     calculator: import path of a class or function, "package.module.Name"; arguments: plain values

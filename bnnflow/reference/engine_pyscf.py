@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,16 +18,18 @@ from ase.data import chemical_symbols
 
 from bnnflow.errors import ConfigError, ReferenceError, StructureError
 from bnnflow.records import Failure, Label, Structure
+from bnnflow.reference.base import Plain, Remedy
 from bnnflow.reference.checks import check_spin
 from bnnflow.reference.exchange import parse_output, python_command, write_input
 
 
 @dataclass(frozen=True)
-class PySCFReference:
+class PySCFReference(Plain):
     """PySCF; restricted for multiplicity 1, unrestricted otherwise.
 
     method: "HF" or a functional's name; grid_level: 0-9; grid_response: whether gradients follow
-    the motion of the integration grid; conv_tol: Hartree; max_cycle: SCF iterations allowed.
+    the motion of the integration grid; conv_tol: Hartree; max_cycle: SCF iterations allowed;
+    level_shift_Ha: of the empty orbitals; second_order: Newton's method instead of DIIS.
     """
 
     method: str = "B3LYP"
@@ -37,6 +39,8 @@ class PySCFReference:
     grid_response: bool = False
     conv_tol: float = 1e-9
     max_cycle: int = 100
+    level_shift_Ha: float = 0.0
+    second_order: bool = False
     threads: int = 1
     max_memory_mb: int = 4000
 
@@ -69,6 +73,15 @@ class PySCFReference:
         check_spin(structure, n_electrons=int(structure.numbers.sum()))
         _check_functional(self.method)
         _check_basis(self.basis, {chemical_symbols[number] for number in structure.numbers})
+
+    def remedies(self) -> tuple[Remedy, ...]:
+        """Hold the empty orbitals off, with more cycles; then Newton's method."""
+        shifted = replace(self, level_shift_Ha=0.3, max_cycle=3 * self.max_cycle)
+        newton = replace(self, second_order=True, max_cycle=3 * self.max_cycle)
+        return (
+            Remedy(f"level shift 0.3 Ha and {3 * self.max_cycle} cycles", shifted),
+            Remedy(f"second-order solver and {3 * self.max_cycle} cycles", newton),
+        )
 
     def prepare(self, structure: Structure, directory: Path) -> None:
         """Write the structure and the settings."""

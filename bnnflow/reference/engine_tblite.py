@@ -6,7 +6,7 @@ Periodic structures are sampled at Gamma only, so a small cell is unphysical.
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from bnnflow.errors import ConfigError, ReferenceError, StructureError
 from bnnflow.records import Failure, Label, Structure
+from bnnflow.reference.base import Plain, Remedy
 from bnnflow.reference.checks import check_spin
 from bnnflow.reference.exchange import calculate, parse_output, python_command, write_input
 
@@ -22,16 +23,18 @@ _HEAVIEST = 86
 
 
 @dataclass(frozen=True)
-class TBLiteReference:
+class TBLiteReference(Plain):
     """tblite, inside the calling process unless `isolated`.
 
-    accuracy: tblite's factor on all thresholds, smaller is tighter; electronic_temperature_K: of
+    accuracy: tblite's factor on all thresholds, smaller is tighter; mixer_damping: how much of a
+    new charge distribution enters the next (tblite's own default); electronic_temperature_K: of
     the Fermi occupation; threads: used only when isolated, otherwise OMP_NUM_THREADS decides.
     """
 
     method: str = "GFN2-xTB"
     accuracy: float = 1.0
     max_iterations: int = 250
+    mixer_damping: float = 0.4
     electronic_temperature_K: float = 300.0
     isolated: bool = False
     threads: int = 1
@@ -65,6 +68,12 @@ class TBLiteReference:
         # GFN-xTB puts the f electrons of a lanthanide into its core and leaves three
         electrons = np.where(lanthanide, 3, structure.numbers)
         check_spin(structure, n_electrons=int(electrons.sum()))
+
+    def remedies(self) -> tuple[Remedy, ...]:
+        """Mix less of the new charges, over more iterations."""
+        many = 4 * self.max_iterations
+        slow = replace(self, mixer_damping=0.1, max_iterations=many)
+        return (Remedy(f"mixer damping 0.1 and {many} iterations", slow),)
 
     def prepare(self, structure: Structure, directory: Path) -> None:
         """Write the structure and the settings."""

@@ -1,7 +1,8 @@
 """Label one structure in a directory of its own, and harvest labels that are already there.
 
-Each attempt runs in a fresh `attempt-NN/`, which stays as evidence; `result.h5` beside it appears
-only when the label is good, `failure.h5` when the last attempt gave none (DECISIONS 15).
+Each attempt runs in a fresh `attempt-NN/` (`evidence`). One whose self-consistent field does not
+converge is followed by the code's remedies. `result.h5` beside them appears only when the label is
+good, `failure.h5` when the last attempt gave none (DECISIONS 15).
 """
 
 from __future__ import annotations
@@ -12,18 +13,29 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bnnflow import codec
-from bnnflow.errors import UserError
-from bnnflow.records import Failure, FailureCause, Label, LabelRequest
+from bnnflow.errors import ReferenceError, UserError
+from bnnflow.records import Failure, FailureCause, Handling, Label, LabelRequest
 from bnnflow.reference.base import InProcess, Reference
 from bnnflow.reference.checks import failed, same_structure
+from bnnflow.reference.evidence import (
+    LOG,
+    drop_restart_files,
+    lay_restart_files,
+    new_attempt,
+    tidy,
+)
+from bnnflow.reference.launch import launched
 from bnnflow.reference.process import Ended, log_tail, run_command
 from bnnflow.reference.registry import build_reference
+from bnnflow.reference.room import lacking, ran_out_of
 
-_RESULT, _FAILURE, _REPLACED, _LOG = "result.h5", "failure.h5", "replaced.h5", "output.log"
+_RESULT, _FAILURE, _REPLACED = "result.h5", "failure.h5", "replaced.h5"
 _SETTINGS = "reference"
 
 
@@ -39,7 +51,7 @@ def label(request: LabelRequest) -> Label | Failure:
         finished = _harvest(request, directory)
         if finished is not None:
             return finished
-        outcome = _attempt(request, directory)
+        outcome = _solve(request, directory)
         if isinstance(outcome, Label):
             return _keep_label(outcome, request, time.monotonic() - started)
     except UserError as error:
@@ -70,38 +82,68 @@ def _harvest(request: LabelRequest, directory: Path) -> Label | None:
     return None
 
 
-def _attempt(request: LabelRequest, directory: Path) -> Label | Failure:
+def _solve(request: LabelRequest, directory: Path) -> Label | Failure:
+    """Try the reference, then its remedies, until the self-consistent field converges."""
     reference = build_reference(request.reference)
     reference.check(request.structure)
-    attempt = _new_attempt(directory)
+    deadline = time.monotonic() + request.handling.timeout_s
+    usual = _attempt(reference, request, directory, deadline=deadline, previous=request.previous)
+    outcome, tried = usual, list[str]()
+    for remedy in reference.remedies():
+        if isinstance(outcome, Label) or outcome.cause is not FailureCause.NOT_CONVERGED:
+            break
+        _same_level(remedy.reference, reference)
+        outcome = _attempt(remedy.reference, request, directory, deadline=deadline)
+        tried.append(remedy.name)
+    return _told(usual, outcome, tried)
+
+
+def _attempt(
+    reference: Reference,
+    request: LabelRequest,
+    directory: Path,
+    *,
+    deadline: float,
+    previous: str = "",
+) -> Label | Failure:
+    """One calculation in a folder of its own. previous: the label it may start from."""
+    attempt = new_attempt(directory)
+    failure = lacking(request.handling, attempt)
+    if failure is not None:
+        return replace(failure, directory=str(attempt))
+    restarted = lay_restart_files(reference, previous, attempt)
     reference.prepare(request.structure, attempt)
-    failure = _execute(reference, attempt, request.timeout_s)
+    failure = _execute(reference, attempt, request.handling, deadline - time.monotonic())
     if failure is not None:
         return replace(failure, directory=str(attempt))
     outcome = reference.parse(request.structure, attempt)
-    if isinstance(outcome, Label):
-        return outcome
-    return replace(outcome, directory=str(attempt), traceback=log_tail(attempt / _LOG))
+    if isinstance(outcome, Failure):
+        return replace(outcome, directory=str(attempt), traceback=log_tail(attempt / LOG))
+    tidy(reference, attempt, request.handling.keep)
+    drop_restart_files(reference, request.previous)
+    source = Path(previous).name if restarted else ""
+    return _noted(outcome, restarted_from=source) if source else outcome
 
 
-def _new_attempt(directory: Path) -> Path:
-    """A new folder per attempt: what an interrupted one left can neither be read nor disturb."""
-    directory.mkdir(parents=True, exist_ok=True)
-    used = [int(path.name.split("-")[1]) for path in directory.glob("attempt-[0-9][0-9]")]
-    attempt = directory / f"attempt-{max(used, default=0) + 1:02d}"
-    attempt.mkdir()
-    return attempt.resolve()
-
-
-def _execute(reference: Reference, attempt: Path, timeout_s: float) -> Failure | None:
-    log = attempt / _LOG
+def _execute(
+    reference: Reference, attempt: Path, handling: Handling, left_s: float
+) -> Failure | None:
+    log = attempt / LOG
     if isinstance(reference, InProcess) and not reference.isolated:
         return _run_here(reference, attempt, log)
-    ended = run_command(reference.command(attempt), attempt, timeout_s=timeout_s, log=log)
+    command = reference.command(attempt)
+    if reference.parallel:
+        command = launched(command, launcher=handling.launcher)
+    ended = run_command(command, attempt, timeout_s=left_s, log=log, gently=reference.parallel)
     if ended.exit_code is None:
-        message = f"killed after {ended.seconds:.0f} s, the limit of {timeout_s:g} s"
+        message = f"killed at the limit of {handling.timeout_s:g} s for all attempts of a label"
         return failed(FailureCause.TIMED_OUT, message, traceback=log_tail(log))
-    return _crash(ended, log) if ended.exit_code else None
+    if not ended.exit_code:
+        return None
+    explained = reference.explain(attempt)
+    if explained is not None:
+        return replace(explained, traceback=log_tail(log))
+    return _crash(ended, log)
 
 
 def _run_here(reference: InProcess, attempt: Path, log: Path) -> Failure | None:
@@ -117,8 +159,32 @@ def _run_here(reference: InProcess, attempt: Path, log: Path) -> Failure | None:
 def _crash(ended: Ended, log: Path) -> Failure:
     tail = log_tail(log)
     last = tail.splitlines()[-1] if tail else "it printed nothing"
-    message = _one_line(f"{ended.how}: {last}")
-    return failed(FailureCause.CRASHED, message, traceback=tail)
+    cause = ran_out_of(tail) or FailureCause.CRASHED
+    return failed(cause, _one_line(f"{ended.how}: {last}"), traceback=tail)
+
+
+def _same_level(remedy: Reference, reference: Reference) -> None:
+    if remedy.level != reference.level:
+        raise ReferenceError(
+            f"a remedy calculates at {remedy.level}, expected {reference.level}: correct remedies()"
+        )
+
+
+def _told(
+    usual: Label | Failure, outcome: Label | Failure, remedies: Sequence[str]
+) -> Label | Failure:
+    """Say in the record which remedies were tried; the last of a label is the one that helped."""
+    if not remedies or isinstance(usual, Label):
+        return outcome
+    if isinstance(outcome, Label):
+        return _noted(outcome, remedies=list(remedies))
+    last = "" if outcome.cause is usual.cause else f", the last of which {outcome.message}"
+    message = f"{usual.message}; tried too: {', '.join(remedies)}{last}"
+    return replace(outcome, message=_one_line(message))
+
+
+def _noted(label: Label, **details: Any) -> Label:
+    return replace(label, details={**label.details, **details})
 
 
 def _settings(request: LabelRequest) -> str:

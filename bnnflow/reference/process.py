@@ -10,10 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bnnflow.errors import ReferenceError
+
+PATIENCE_S = 5.0
+"""Seconds that a launcher gets to end its ranks before all is killed."""
 
 _TAIL_LINES = 30
 
@@ -35,17 +39,20 @@ class Ended:
         return f"ended with exit code {self.exit_code}"
 
 
-def run_command(command: Sequence[str], directory: Path, *, timeout_s: float, log: Path) -> Ended:
+def run_command(
+    command: Sequence[str], directory: Path, *, timeout_s: float, log: Path, gently: bool = False
+) -> Ended:
     """Run a command inside a directory, stdout and stderr going to `log`.
 
-    timeout_s: seconds until the whole process group is killed; inf waits for ever. The command
-    dies with the process that started it, also when that one is killed.
+    timeout_s: seconds until all of its processes are killed; inf waits for ever. The command
+    dies with the process that started it, also when that one is killed. gently: it is asked to
+    end first, as a launcher must be to end its ranks, on other nodes too.
     Raises ReferenceError when the program does not exist.
     """
     started = time.monotonic()
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            bound_to_parent(command),
+            bound_to_parent(command, gently=gently),
             cwd=directory,
             env=child_environment(),
             stdin=subprocess.DEVNULL,
@@ -53,16 +60,17 @@ def run_command(command: Sequence[str], directory: Path, *, timeout_s: float, lo
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        exit_code = _wait(process, timeout_s)
+        exit_code = _wait(process, timeout_s, patience_s=PATIENCE_S if gently else 0.0)
     return Ended(exit_code, time.monotonic() - started)
 
 
-def bound_to_parent(command: Sequence[str]) -> list[str]:
-    """The command, wrapped so that the kernel kills it when its parent dies (Linux)."""
+def bound_to_parent(command: Sequence[str], *, gently: bool = False) -> list[str]:
+    """The command, wrapped so that the kernel ends it when its parent dies (Linux)."""
     if shutil.which(command[0]) is None:
         raise ReferenceError(f"program {command[0]} was not found: install it or add it to PATH")
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
+    number = "TERM" if gently else "KILL"
+    return [setpriv, "--pdeathsig", number, *command] if setpriv else list(command)
 
 
 def child_environment() -> dict[str, str]:
@@ -78,13 +86,35 @@ def log_tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-    """Wait for the end; on the time limit, or when we are interrupted, kill the whole group."""
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, *, patience_s: float) -> int | None:
+    """Wait for the end; on the time limit, or when we are interrupted, end the whole session."""
     try:
-        return process.wait(None if math.isinf(timeout_s) else timeout_s)
+        return process.wait(None if math.isinf(timeout_s) else max(0.0, timeout_s))
     except subprocess.TimeoutExpired:
         return None
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if process.poll() is None and patience_s:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(patience_s)
+        _kill_session(process.pid)
+        process.wait()
+
+
+def _kill_session(session: int) -> None:
+    """Kill every process of a session; launchers give their ranks process groups of their own."""
+    while members := _running_members(session):
+        for member in members:
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _running_members(session: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            state, _, _, belongs_to = path.read_text().rpartition(")")[2].split()[:4]
+            if int(belongs_to) == session and state not in "ZX":
+                found.append(int(path.parent.name))
+    return found

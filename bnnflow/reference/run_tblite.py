@@ -46,6 +46,7 @@ def build_calculator(structure: Structure, settings: Mapping[str, Any], logger: 
     )
     calculator.set("accuracy", settings["accuracy"])
     calculator.set("max-iter", settings["max_iterations"])
+    calculator.set("mixer-damping", settings["mixer_damping"])
     calculator.set("temperature", settings["electronic_temperature_K"] * KB / HARTREE)
     return calculator
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from bnnflow.records import LabelRequest, Structure
+from bnnflow.records import Handling, LabelRequest, Structure
 
 BAD_CALCULATORS = '''
 import os, subprocess, sys, time
@@ -117,9 +117,22 @@ def ask(tmp_path: Path) -> Callable[..., LabelRequest]:
     """Make a request in a label folder of this test."""
 
     def make(
-        structure: Structure, *, timeout_s: float = 60.0, folder: str = "0001", **spec: Any
+        structure: Structure,
+        *,
+        timeout_s: float = 60.0,
+        folder: str = "0001",
+        previous: str = "",
+        handling: Handling | None = None,
+        **spec: Any,
     ) -> LabelRequest:
         reference: Mapping[str, Any] = spec
-        return LabelRequest(reference, structure, str(tmp_path / "labels" / folder), timeout_s)
+        labels = tmp_path / "labels"
+        return LabelRequest(
+            reference,
+            structure,
+            str(labels / folder),
+            handling or Handling(timeout_s=timeout_s),
+            previous=str(labels / previous) if previous else "",
+        )
 
     return make

@@ -25,6 +25,8 @@ SETTINGS = {
     "grid_response": False,
     "conv_tol": 1e-11,
     "max_cycle": 100,
+    "level_shift_Ha": 0.0,
+    "second_order": False,
     "max_memory_mb": 1000,
 }
 

@@ -20,6 +20,7 @@ SETTINGS = {
     "method": "GFN2-xTB",
     "accuracy": 0.01,
     "max_iterations": 250,
+    "mixer_damping": 0.4,
     "electronic_temperature_K": 300.0,
 }
 

@@ -17,7 +17,7 @@ import pytest
 from bnnflow import codec
 from bnnflow.records import Failure, FailureCause, Label, LabelRequest, Structure
 from bnnflow.reference import label, read_label
-from bnnflow.reference.labelling import _LOG
+from bnnflow.reference.evidence import LOG
 
 Ask = Callable[..., LabelRequest]
 
@@ -50,7 +50,7 @@ def test_a_crash_in_its_own_process_is_a_failure(
     assert failure.cause is cause
     assert message in failure.message
     assert (Path(failure.directory) / "input.h5").is_file()
-    assert (Path(failure.directory) / _LOG).is_file()
+    assert (Path(failure.directory) / LOG).is_file()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_an_odd_electron_count_is_bad_input(water: Structure, ask: Ask) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path, water: Structure) -> None:
     (tmp_path / "file").write_text("in the way")
-    outcome = label(LabelRequest({"engine": "tblite"}, water, str(tmp_path / "file" / "1"), 9.0))
+    outcome = label(LabelRequest({"engine": "tblite"}, water, str(tmp_path / "file" / "1")))
     assert isinstance(outcome, Failure)
     assert outcome.cause is FailureCause.CRASHED
 

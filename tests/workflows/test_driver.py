@@ -59,7 +59,7 @@ class FakeExecutor:
 
 def request(name: str) -> LabelRequest:
     """A task to submit, told apart by its name."""
-    return LabelRequest({}, STATE.checkpoint.structure, name, 1.0)
+    return LabelRequest({}, STATE.checkpoint.structure, name)
 
 
 def walker(loop: Any, store: FakeStore | None = None, name: str = "w") -> Walker:
