@@ -64,6 +64,34 @@ def test_unknown_source_names_the_nearest(source, match):
         load_structure(source)
 
 
+@pytest.mark.parametrize(("name", "n_atoms"), [("bulk:Si", 8), ("bulk:Cu", 4), ("bulk:Mg", 2)])
+def test_crystals_by_name(name, n_atoms):
+    """The conventional cell of a cubic crystal, the primitive one of others."""
+    structure = load_structure(name)
+    assert len(structure) == n_atoms
+    assert structure.pbc.all()
+    atoms = bulk(name.removeprefix("bulk:"))
+    volume = abs(np.linalg.det(structure.cell)) / n_atoms
+    assert volume == pytest.approx(atoms.get_volume() / len(atoms))
+
+
+@pytest.mark.parametrize("name", ["bulk:", "bulk:Xx", "bulk:He", "bulk:NaCl"])
+def test_what_is_no_simple_crystal_is_refused(name):
+    with pytest.raises(StructureError, match="is not a crystal that ASE knows"):
+        load_structure(name)
+
+
+def test_repeated_cells():
+    one, many = load_structure("bulk:Si"), load_structure("bulk:Si", repeat=(2, 1, 3))
+    assert len(many) == 6 * len(one)
+    np.testing.assert_allclose(many.cell, one.cell * np.array([[2.0], [1.0], [3.0]]))
+
+
+def test_a_molecule_is_not_repeated():
+    with pytest.raises(StructureError, match="water is not periodic along vector 2"):
+        load_structure("water", repeat=(1, 2, 1))
+
+
 def test_several_frames_and_fixed_atoms_are_refused(tmp_path):
     water = molecule("H2O")
     write(tmp_path / "two.xyz", [water, water])

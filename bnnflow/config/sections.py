@@ -11,7 +11,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticUndefined
 
 from bnnflow import records
@@ -32,7 +38,11 @@ class MaterialConfig(Section):
         description="name of the run; default: from the structure",
     )
     structure: str = Field(
-        description="molecule's name (ethanol, CH3CH2OH) or file (xyz, extxyz, cif, POSCAR)"
+        description="molecule's name (ethanol, CH3CH2OH), element's crystal (bulk:Si) or file "
+        "(xyz, extxyz, cif, POSCAR)"
+    )
+    repeat: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(1, 1, 1), description="how often the structure's cell is repeated, [2, 2, 2]"
     )
     structure_sha256: str = Field(
         default="", description="checksum of the structure file; filled in when the run starts"
@@ -50,7 +60,12 @@ class MaterialConfig(Section):
 
     def load(self) -> records.Structure:
         """The atoms with their charge and multiplicity; raises StructureError."""
-        return load_structure(self.structure, charge=self.charge, multiplicity=self.multiplicity)
+        return load_structure(
+            self.structure,
+            charge=self.charge,
+            multiplicity=self.multiplicity,
+            repeat=self.repeat,
+        )
 
 
 def _stem(values: Mapping[str, Any]) -> str:
