@@ -1,9 +1,9 @@
 """Bond lengths over time.
 
-Two ways to follow them. `nearest_lengths` takes whatever neighbours are nearest in each frame:
-right for a liquid, but sorting a vibrating octahedron frame by frame spreads its lengths even
-when all are the same on average. `lasting_lengths` follows the same bonds all along, so that they
-can be averaged over time before they are sorted.
+Two ways to follow them. `bond_lengths` takes whatever neighbours are nearest in each frame: right
+for a liquid, but sorting a vibrating octahedron frame by frame spreads its lengths even when all
+are the same on average. `lasting_bond_lengths` follows the same bonds all along, so that they can
+be averaged over time before they are sorted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Bonds:
     translations: IntArray
 
 
-def nearest_lengths(motion: Motion, centre: str, neighbour: str, *, count: int) -> FloatArray:
+def bond_lengths(motion: Motion, centre: str, neighbour: str, *, count: int) -> FloatArray:
     """Lengths to the `count` nearest atoms of an element in each frame.
 
     centre, neighbour: elements. Returns (m, n_centres, count) Å, shortest first. Raises
@@ -86,7 +86,7 @@ def lasting_bonds(motion: Motion, centre: str, neighbour: str, *, count: int) ->
     return _complete(search, half_height(cell[None], motion.pbc))[1]
 
 
-def lasting_lengths(motion: Motion, bonds: Bonds) -> FloatArray:
+def lasting_bond_lengths(motion: Motion, bonds: Bonds) -> FloatArray:
     """Lengths of the same bonds in every frame: (m, c, k) Å, in the order of `bonds`."""
     places = continuous(motion)
     lengths = np.empty((len(motion), *bonds.neighbours.shape))

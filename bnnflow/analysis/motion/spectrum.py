@@ -15,7 +15,7 @@ import numpy as np
 from scipy import fft, signal
 
 from bnnflow.analysis.motion.correlation import autocorrelation
-from bnnflow.analysis.motion.diffusion import without_drift
+from bnnflow.analysis.motion.msd import without_drift
 from bnnflow.analysis.motion.trajectory import Motion
 from bnnflow.errors import ConfigError
 from bnnflow.records import FloatArray
@@ -24,8 +24,6 @@ LAG_FS = 1000.0
 """Longest lag of the autocorrelation, fs, unless told otherwise (or half the trajectory)."""
 THZ = 1000.0
 """1/fs in THz."""
-WAVENUMBER_PER_THZ = 1e12 / 2.99792458e10
-"""1 THz in 1/cm."""
 PADDING = 4
 """The autocorrelation is padded to this many times its length, so that curves are smooth."""
 PEAK_SHARE = 0.05

@@ -9,7 +9,7 @@ from ase.build import bulk
 from motions import SKEWED, motion, still
 
 from bnnflow.analysis.motion.averages import over_blocks
-from bnnflow.analysis.motion.bonds import lasting_bonds, lasting_lengths, nearest_lengths
+from bnnflow.analysis.motion.bonds import bond_lengths, lasting_bond_lengths, lasting_bonds
 from bnnflow.analysis.motion.jahn_teller import jahn_teller_lengths, pair_lengths
 from bnnflow.errors import ConfigError, StructureError
 
@@ -43,25 +43,25 @@ def shaken(atoms: Atoms, frames: int, std: float, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("repeat", [(1, 1, 1), (2, 2, 2), (1, 2, 3)])
 def test_six_equal_lengths_in_cells_of_any_size(repeat: tuple[int, int, int]) -> None:
     found = still(cubic_perovskite(3.9).repeat(repeat))
-    assert nearest_lengths(found, "Mn", "O", count=6) == pytest.approx(1.95)
+    assert bond_lengths(found, "Mn", "O", count=6) == pytest.approx(1.95)
     bonds = lasting_bonds(found, "Mn", "O", count=6)
-    assert lasting_lengths(found, bonds) == pytest.approx(1.95)
+    assert lasting_bond_lengths(found, bonds) == pytest.approx(1.95)
 
 
 def test_further_shells_of_a_small_cell() -> None:
-    found = nearest_lengths(still(cubic_perovskite(4.0)), "Mn", "Mn", count=20)
+    found = bond_lengths(still(cubic_perovskite(4.0)), "Mn", "Mn", count=20)
     wanted = [4.0] * 6 + [32**0.5] * 12 + [48**0.5] * 2
     assert found[0, 0] == pytest.approx(np.array(wanted))
     bonds = lasting_bonds(still(cubic_perovskite(4.0)), "Mn", "Mn", count=20)
-    assert lasting_lengths(still(cubic_perovskite(4.0)), bonds)[0, 0] == pytest.approx(wanted)
+    assert lasting_bond_lengths(still(cubic_perovskite(4.0)), bonds)[0, 0] == pytest.approx(wanted)
 
 
 def test_the_three_lengths_of_a_distorted_octahedron() -> None:
     found = still(distorted(), 10)
-    nearest = nearest_lengths(found, "Mn", "O", count=6)
+    nearest = bond_lengths(found, "Mn", "O", count=6)
     assert nearest.shape == (10, 4, 6)
     assert pair_lengths(nearest) == pytest.approx(np.full((10, 4, 3), [LONG, MEDIUM, SHORT]))
-    lengths = lasting_lengths(found, lasting_bonds(found, "Mn", "O", count=6))
+    lengths = lasting_bond_lengths(found, lasting_bonds(found, "Mn", "O", count=6))
     result = jahn_teller_lengths(lengths, blocks=5)
     for estimate in (result.lasting, result.instantaneous):
         assert estimate.value == pytest.approx([LONG, MEDIUM, SHORT])
@@ -82,7 +82,7 @@ def test_lasting_lengths_keep_a_distortion_that_vibration_hides() -> None:
     atoms = distorted()
     found = motion(list(atoms.symbols), shaken(atoms, 500, 0.08, 7), atoms.cell.array)
     bonds = lasting_bonds(found, "Mn", "O", count=6)
-    result = jahn_teller_lengths(lasting_lengths(found, bonds))
+    result = jahn_teller_lengths(lasting_bond_lengths(found, bonds))
     # vibration across a bond lengthens it by its variance, 2 x 2 x 0.08^2 / (2 l), on average
     stretched = np.array([LONG, MEDIUM, SHORT]) + 2 * 0.08**2 / np.array([LONG, MEDIUM, SHORT])
     assert result.lasting.value == pytest.approx(stretched, abs=0.006)
@@ -99,12 +99,12 @@ def test_lengths_follow_a_cell_that_changes() -> None:
     cells = atoms.cell.array @ strains
     places = atoms.get_scaled_positions() @ cells
     found = motion(list(atoms.symbols), places, cells)
-    lengths = lasting_lengths(found, lasting_bonds(found, "Mn", "O", count=6))
+    lengths = lasting_bond_lengths(found, lasting_bonds(found, "Mn", "O", count=6))
     for frame in range(20):
         snapshot = Atoms(atoms.symbols, places[frame], cell=cells[frame], pbc=True)
         wanted = np.sort(snapshot.get_all_distances(mic=True)[0, [1, 2, 3]])
         assert np.isin(np.round(wanted, 8), np.round(lengths[frame, 0], 8)).all()
-    assert np.sort(lengths, axis=2) == pytest.approx(nearest_lengths(found, "Mn", "O", count=6))
+    assert np.sort(lengths, axis=2) == pytest.approx(bond_lengths(found, "Mn", "O", count=6))
 
 
 def test_bonds_are_kept_when_the_whole_crystal_drifts_out_of_its_cell() -> None:
@@ -113,7 +113,7 @@ def test_bonds_are_kept_when_the_whole_crystal_drifts_out_of_its_cell() -> None:
     places = (atoms.positions + drift) % 3.9
     found = motion(list(atoms.symbols), places, atoms.cell.array)
     bonds = lasting_bonds(found, "Mn", "O", count=6)
-    assert lasting_lengths(found, bonds) == pytest.approx(1.95)
+    assert lasting_bond_lengths(found, bonds) == pytest.approx(1.95)
 
 
 def test_nearest_lengths_in_a_skewed_cell_equal_ase() -> None:
@@ -123,25 +123,25 @@ def test_nearest_lengths_in_a_skewed_cell_equal_ase() -> None:
 
     i, d = neighbor_list("id", atoms, {("H", "S"): 9.0})
     wanted = np.sort(d[i == 5])[:9]
-    assert nearest_lengths(still(atoms), "H", "S", count=9)[0, 0] == pytest.approx(wanted)
+    assert bond_lengths(still(atoms), "H", "S", count=9)[0, 0] == pytest.approx(wanted)
 
 
 def test_a_molecule_has_no_images() -> None:
     water = Atoms("OH2", [[0, 0, 0], [0, 0, 1.0], [0, 1.1, 0]])
-    assert nearest_lengths(still(water), "O", "H", count=2)[0, 0] == pytest.approx([1.0, 1.1])
+    assert bond_lengths(still(water), "O", "H", count=2)[0, 0] == pytest.approx([1.0, 1.1])
     with pytest.raises(StructureError, match="2 H atoms around it, expected 3"):
-        nearest_lengths(still(water), "O", "H", count=3)
+        bond_lengths(still(water), "O", "H", count=3)
     with pytest.raises(StructureError, match="1 H atoms around it, expected 2"):
         lasting_bonds(still(water), "H", "H", count=2)
 
 
 def test_wrong_numbers_are_refused() -> None:
     rocksalt = still(bulk("NaCl", "rocksalt", a=5.6), 4)
-    lengths = nearest_lengths(rocksalt, "Na", "Cl", count=5)
+    lengths = bond_lengths(rocksalt, "Na", "Cl", count=5)
     with pytest.raises(StructureError, match="found 5 lengths per site, expected 6"):
         pair_lengths(lengths)
     with pytest.raises(ConfigError, match="10 blocks of 4 frames"):
-        jahn_teller_lengths(nearest_lengths(rocksalt, "Na", "Cl", count=6))
+        jahn_teller_lengths(bond_lengths(rocksalt, "Na", "Cl", count=6))
 
 
 def test_error_bar_over_blocks_is_the_standard_error() -> None:

@@ -7,7 +7,7 @@ import pytest
 from motions import SKEWED, motion, random_walk, wrapped
 
 from bnnflow.analysis.motion.correlation import autocorrelation, circular_sums
-from bnnflow.analysis.motion.diffusion import (
+from bnnflow.analysis.motion.msd import (
     diffusion,
     mean_squared_displacement,
     without_drift,
