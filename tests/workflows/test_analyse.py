@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -96,10 +97,18 @@ def test_labels_of_a_run_are_those_asked_for_along_it(call, finished) -> None:
 
 def test_options_default_to_those_of_the_study() -> None:
     options = {name: item.default for name, item in inspect.signature(analyse).parameters.items()}
-    known = {"margin_A": "margin", "reach_A": "reach", "fit_ps": "fit_fs"}
+    known = {"margin_A": "margin", "bound_A": "bound", "reach_A": "reach", "fit_ps": "fit_fs"}
     renamed = {known.get(name, name): value for name, value in options.items()}
     for item in fields(Study):
         assert (renamed[item.name] or ()) == (item.default or ()), item.name
+
+
+def test_the_page_about_it_names_only_options_that_exist(call) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"--[a-z][A-Za-z-]*", page))
+    code, help_, _ = call("--help")
+    assert code == 0 and len(named) > 15
+    assert [option for option in sorted(named) if option not in help_] == []
 
 
 @pytest.mark.parametrize(

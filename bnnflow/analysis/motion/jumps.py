@@ -64,12 +64,15 @@ def jump_events(
     *,
     dwell_fs: float = DWELL_FS,
     margin: float | None = None,
+    bound: float | None = None,
 ) -> Hopping:
     """Find the jumps of an element between atoms of another.
 
     dwell_fs: stay that makes a crossing a jump; margin: Å by which the new host has to be closer
-    for a jump at once, None to go by the dwell time alone. Raises ConfigError when one is
-    negative, StructureError when there are not two hosts.
+    for a jump at once, None to go by the dwell time alone; bound: Å, take only the atoms that are
+    that close to a host in the first frame (None: all), such as hydroxyl and not methyl protons.
+    Raises ConfigError when one is negative, StructureError when there are not two hosts or nothing
+    is bound.
     """
     if dwell_fs < 0.0 or (margin is not None and margin < 0.0):
         raise ConfigError(f"dwell {dwell_fs:g} fs, margin {margin} Å: expected neither below 0")
@@ -79,6 +82,8 @@ def jump_events(
             f"{mobile} cannot jump between {len(hosts)} {host} atoms: expected another element "
             "with two atoms or more"
         )
+    if bound is not None:
+        atoms = _bound(motion, atoms, hosts, bound)
     lengths = distances(motion, atoms, hosts)
     stay = dwell_fs / motion.timestep
     found = [_crossings(lengths[:, index], stay, margin) for index in range(len(atoms))]
@@ -91,6 +96,17 @@ def jump_events(
     first = lengths[0].argmin(axis=1)
     owners = [_owner(len(motion), *known) for known in zip(first, found, strict=True)]
     return Hopping(tuple(jumps), atoms, hosts, np.stack(owners, axis=1), lengths, motion.timestep)
+
+
+def _bound(motion: Motion, atoms: IntArray, hosts: IntArray, bound: float) -> IntArray:
+    lengths = distances(motion.rows(slice(0, 2)), atoms, hosts)[0]
+    near = atoms[lengths.min(axis=1) <= bound]
+    if not len(near):
+        raise StructureError(
+            f"the nearest host is {lengths.min():.2f} Å away, expected {bound:g} Å or less: allow "
+            "longer bonds"
+        )
+    return np.asarray(near)
 
 
 def _crossings(

@@ -20,7 +20,9 @@ from bnnflow.analysis.motion.study import Study
 def of_jumps(source: Source, mobile: str, host: str, study: Study) -> Finding:
     """Jumps, distances before them, and the rate of labels round them."""
     motion = source.motion
-    hopping = jump_events(motion, mobile, host, dwell_fs=study.dwell_fs, margin=study.margin)
+    hopping = jump_events(
+        motion, mobile, host, dwell_fs=study.dwell_fs, margin=study.margin, bound=study.bound
+    )
     before = pre_jump_distances(motion, hopping, window_fs=study.window_fs)
     figures = _jump_figures(hopping, study) | {"before": _before_figures(before, study.blocks)}
     rows = [_rate_row(f"{mobile}:{host}", figures), *_before_rows(f"{mobile}:{host}", figures)]
@@ -43,6 +45,7 @@ def _jump_figures(hopping: Hopping, study: Study) -> dict[str, Any]:
         "rate_per_ps": {"value": count / watched, "low": low / watched, "high": high / watched},
         "dwell_fs": study.dwell_fs,
         "margin_A": study.margin,
+        "bound_A": study.bound,
         "events": [_event(jump) for jump in hopping.jumps],
     }
 

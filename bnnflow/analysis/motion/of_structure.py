@@ -16,29 +16,30 @@ from bnnflow.analysis.motion.sources import Source
 from bnnflow.analysis.motion.study import Angle, Bond, Study
 from bnnflow.records import FloatArray
 
+EXCHANGED = 1.1
+"""Bonds of the mean structure this much longer than nearest neighbours are no bonds that last."""
+
 
 def of_bonds(source: Source, bond: Bond, study: Study) -> Finding:
-    """Lengths of lasting bonds and of nearest neighbours; three lengths of octahedra. Å."""
+    """Lengths of nearest neighbours and of lasting bonds; three lengths of octahedra. Å."""
     motion, name = source.motion, f"{bond.centre}-{bond.neighbour}"
     pair = (bond.centre, bond.neighbour)
-    lengths = lasting_bond_lengths(motion, lasting_bonds(motion, *pair, count=bond.count))
     nearest = bond_lengths(motion, *pair, count=bond.count).mean(axis=1)
-    mean = average(lengths.mean(axis=(1, 2)), study.blocks)
+    lasting = lasting_bond_lengths(motion, lasting_bonds(motion, *pair, count=bond.count))
+    mean = average(nearest.mean(axis=1), study.blocks)
+    exchanged = bool(lasting.mean() > EXCHANGED * nearest.mean())
     figures: dict[str, Any] = {
         "neighbours": bond.count,
         "mean_A": figure(mean),
         "nearest_A": figure(average(nearest, study.blocks)),
+        "lasting_mean_A": figure(average(lasting.mean(axis=(1, 2)), study.blocks)),
+        "exchanged": exchanged,
     }
-    rows = [
-        Row(
-            f"{name} mean length",
-            **figure(mean),
-            unit="Å",
-            note=f"{bond.count} bonds per {bond.centre}",
-        )
-    ]
-    if bond.count == SITES:
-        three, more = _three_lengths(motion.times, lengths, name, study.blocks)
+    note = f"{bond.count} nearest to each {bond.centre}"
+    note += ", which are not the same all along" if exchanged else ""
+    rows = [Row(f"{name} mean length", **figure(mean), unit="Å", note=note)]
+    if bond.count == SITES and not exchanged:
+        three, more = _three_lengths(motion.times, lasting, name, study.blocks)
         figures, rows = figures | three, rows + more
     return Finding("bonds", name, figures, tuple(rows))
 

@@ -39,9 +39,9 @@ class Study:
 
     bonds, msd (species), jumps (mobile, host), rdf (pairs), adf, vdos (species): what to look at;
     blocks: parts for error bars of averages; msd_blocks: for that of D; fit_fs: lags of its fit
-    (None: 10 to 50 % of a block); dwell_fs, margin: what a jump is; window_fs: round a jump for
-    labels, and before it for distances; reach: largest r of g(r), Å; lag_fs: longest lag of the
-    velocity autocorrelation (None: 1 ps or half the trajectory).
+    (None: 10 to 50 % of a block); dwell_fs, margin, bound: what a jump is (`jump_events`);
+    window_fs: round a jump for labels, and before it for distances; reach: largest r of g(r), Å;
+    lag_fs: longest lag of the velocity autocorrelation (None: 1 ps or half the trajectory).
     """
 
     bonds: tuple[Bond, ...] = ()
@@ -55,6 +55,7 @@ class Study:
     fit_fs: tuple[float, float] | None = None
     dwell_fs: float = DWELL_FS
     margin: float | None = None
+    bound: float | None = None
     window_fs: float = WINDOW_FS
     reach: float = REACH
     lag_fs: float | None = None
@@ -65,6 +66,10 @@ class Study:
             raise ConfigError(
                 "nothing to analyse: ask for --bonds, --msd, --jumps, --rdf, --adf or --vdos"
             )
+        names: list[tuple[str, ...]] = [(bond.centre, bond.neighbour) for bond in self.bonds]
+        names += [angle.triple for angle in self.adf]
+        if len(set(names)) < len(names):
+            raise ConfigError("the same bonds or angles are asked for twice: ask for them once")
 
 
 def parse_bonds(text: str) -> Bond:

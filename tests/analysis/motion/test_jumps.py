@@ -106,6 +106,18 @@ def test_two_mobile_atoms_are_told_apart() -> None:
     assert hopping.atom_time == pytest.approx(2 * 90 * 1.5)
 
 
+def test_only_bound_atoms_are_watched_when_asked() -> None:
+    one, other = line(runs((0, 30), (1, 30))), line(runs((2, 30), (3, 30)))
+    places = np.concatenate([one.positions, other.positions[:, -1:] + [0, 1.0, 0]], axis=1)
+    both = motion(["S"] * 4 + ["H", "H"], places, one.cells, timestep=1.5)
+    assert len(jump_events(both, "H", "S").jumps) == 2
+    hopping = jump_events(both, "H", "S", bound=1.5)
+    assert [jump.atom for jump in hopping.jumps] == [4]
+    assert pre_jump_distances(both, hopping).always.shape == (60, 1, 3)
+    with pytest.raises(StructureError, match=r"nearest host is 1\.35 Å away, expected 1 Å"):
+        jump_events(both, "H", "S", bound=1.0)
+
+
 def test_nonsense_is_refused() -> None:
     still = line([0, 0])
     with pytest.raises(StructureError, match="cannot jump between 4 S atoms"):

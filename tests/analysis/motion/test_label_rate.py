@@ -41,7 +41,7 @@ def test_planted_labels_give_the_ratio_of_rates() -> None:
 
 
 def test_the_exact_test_is_that_of_two_poisson_rates() -> None:
-    """Conditional on the total it is scipy's C-test of two Poisson means, time as exposure."""
+    """The binomial tail given the total (C-test); scipy's E-test of the same means lies near."""
     inside = np.arange(4000) < 800
     labels = np.concatenate([TIMES[:800:40], TIMES[800::80]])
     found = label_rate_around([TIMES[400] - 0.75], labels, TIMES, window_fs=1200.0 - 1.0)
@@ -52,7 +52,7 @@ def test_the_exact_test_is_that_of_two_poisson_rates() -> None:
     assert (found.labels_inside, found.labels) == (20, 60)
     assert found.time_share == pytest.approx(0.2)
     assert found.p_exact == pytest.approx(stats.binom.sf(19, 60, 0.2))
-    assert found.p_exact == pytest.approx(wanted.pvalue, rel=0.5)  # the E-test, close to it
+    assert found.p_exact == pytest.approx(wanted.pvalue, rel=0.5)
 
 
 def test_shifted_p_value_counts_every_shift() -> None:

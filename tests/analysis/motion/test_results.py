@@ -10,7 +10,7 @@ from hops import line
 from motions import motion, random_walk
 
 from bnnflow.analysis.motion import Source, Study, analyse, figures_of, table_of
-from bnnflow.analysis.motion.finding import Row, json_able, text
+from bnnflow.analysis.motion.finding import json_able, text
 from bnnflow.analysis.motion.results import together
 from bnnflow.analysis.motion.sections import motion_sections
 from bnnflow.analysis.motion.study import Angle, Bond
@@ -26,12 +26,20 @@ EVERYTHING = Study(
 )
 
 
-def liquid(seed: int, labels: np.ndarray | None = None) -> Source:
-    """Thirty atoms that diffuse with D = 0.002 Å²/fs."""
-    paths = random_walk(300, 30, diffusion=0.002, seed=seed)
+def liquid(seed: int, diffusion: float = 0.002) -> Source:
+    """Thirty atoms that diffuse, D in Å²/fs."""
+    paths = random_walk(300, 30, diffusion=diffusion, seed=seed)
     paths += np.random.default_rng(seed).uniform(0, 8, size=(30, 3))
     found = motion(["O"] * 10 + ["H"] * 20, paths, 8.0)
-    return Source(f"liquid {seed}", found, found.times, labels)
+    return Source(f"liquid {seed}", found, found.times)
+
+
+def crystal(seed: int) -> Source:
+    """A perovskite that vibrates about its places."""
+    places = np.array([[0, 0, 0], [2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]])
+    noise = np.random.default_rng(seed).normal(scale=0.05, size=(100, 4, 3))
+    found = motion(["Mn", "O", "O", "O"], places + noise, 4.0)
+    return Source(f"crystal {seed}", found, found.times)
 
 
 def hopping(labels: np.ndarray) -> Source:
@@ -56,7 +64,6 @@ def test_a_study_gives_every_figure_and_a_row_of_each() -> None:
     assert (figures["atoms"], figures["frames"], figures["frame_fs"]) == (30, 300, 1.0)
     assert figures["msd"]["H"]["diffusion_A2_per_ps"]["value"] == pytest.approx(2.0, rel=0.3)
     assert figures["msd"]["H"]["diffusion_cm2_per_s"]["value"] == pytest.approx(2e-4, rel=0.3)
-    assert "jahn_teller" in figures["bonds"]["O-O"]
     assert "labels" not in figures["jumps"]["H:O"]
     assert figures["vdos"]["H"]["states"] == pytest.approx(60.0)
 
@@ -119,7 +126,26 @@ def test_json_has_no_nan() -> None:
         "a": [1, None, "x"],
         "b": [None, True],
     }
-    assert Row("x", 1.0).error != Row("x", 1.0).error
+
+
+def test_an_octahedral_site_has_three_lengths_over_time() -> None:
+    every = [analyse(crystal(seed), Study(bonds=(Bond("Mn", "O", 6),))) for seed in range(2)]
+    names = [row.name for row in every[0].rows]
+    assert names == ["Mn-O mean length", "Mn-O long", "Mn-O medium", "Mn-O short"]
+    figures = figures_of(every)
+    found = figures["trajectories"][0]["bonds"]["Mn-O"]
+    assert found["jahn_teller"]["block_ps"] == pytest.approx(0.001 * np.arange(4.5, 100, 10))
+    assert not found["exchanged"]
+    (section,) = motion_sections(figures)
+    assert section.figure is not None and len(section.figure.axes[0].lines) == 6
+
+
+def test_neighbours_that_change_places_are_no_bonds_that_last() -> None:
+    found = analyse(liquid(1, diffusion=0.03), Study(bonds=(Bond("O", "O", 6),)))
+    figures = figures_of([found])["trajectories"][0]["bonds"]["O-O"]
+    assert figures["exchanged"] and "jahn_teller" not in figures
+    assert figures["lasting_mean_A"]["value"] > 1.1 * figures["mean_A"]["value"]
+    assert "6 nearest to each O, which are not the same all along" in table_of([found])
 
 
 @pytest.mark.parametrize("count", [1, 3])

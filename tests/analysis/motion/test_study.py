@@ -54,6 +54,11 @@ def test_a_study_of_nothing_is_refused() -> None:
         asked.Study()
 
 
+def test_the_same_bonds_twice_are_refused() -> None:
+    with pytest.raises(ConfigError, match="asked for twice"):
+        asked.Study(bonds=(asked.Bond("Mn", "O", 6), asked.Bond("Mn", "O", 4)))
+
+
 def test_a_run_gives_its_steps_and_the_labels_that_were_asked_for(make_run) -> None:
     folder = make_run()
     source = read_source(folder)
