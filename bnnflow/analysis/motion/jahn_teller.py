@@ -18,6 +18,8 @@ from bnnflow.records import FloatArray
 
 SITES = 6
 """Neighbours of an octahedral site."""
+PAIR_SPREAD = 0.9545
+"""Mean of the two largest of six standard normal deviates."""
 NAMES: tuple[str, ...] = ("long", "medium", "short")
 """The pairs, in the order in which they are given."""
 
@@ -27,12 +29,14 @@ class JahnTeller:
     """Long, medium and short lengths of the octahedra, Å, each with its standard error.
 
     lasting: of lengths averaged over a block of time before they are sorted; instantaneous: sorted
-    in every frame; series: (blocks, 3) of the lasting ones, whose drift shows a transition.
+    in every frame; series: (blocks, 3) of the lasting ones, whose drift shows a transition; noise:
+    Å, by which the scatter of the bonds' block means alone would part long and short from medium.
     """
 
     lasting: Estimate
     instantaneous: Estimate
     series: FloatArray
+    noise: float
 
 
 def pair_lengths(lengths: FloatArray) -> FloatArray:
@@ -51,6 +55,8 @@ def jahn_teller_lengths(lengths: FloatArray, blocks: int = BLOCKS) -> JahnTeller
     lengths: (m, sites, 6) Å; blocks: parts of the trajectory, which are also the stretches of time
     that the lasting lengths are averaged over. Raises StructureError unless there are six per site.
     """
-    series = pair_lengths(block_means(lengths, blocks)).mean(axis=1)
+    means = block_means(lengths, blocks)
+    series = pair_lengths(means).mean(axis=1)
     at_once = block_means(pair_lengths(lengths).mean(axis=1), blocks)
-    return JahnTeller(over_blocks(series), over_blocks(at_once), series)
+    noise = PAIR_SPREAD * float(means.std(axis=0, ddof=1).mean())
+    return JahnTeller(over_blocks(series), over_blocks(at_once), series, noise)

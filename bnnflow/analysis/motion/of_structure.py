@@ -92,12 +92,14 @@ def _three_lengths(
     figures: dict[str, Any] = {
         "lasting_A": {NAMES[i]: figure(found.lasting, i) for i in range(3)},
         "instantaneous_A": {NAMES[i]: figure(found.instantaneous, i) for i in range(3)},
+        "noise_A": found.noise,
         "block_ps": (middles / PS).tolist(),
         "block_lengths_A": found.series.tolist(),
     }
     rows = [
         Row(f"{name} {which}", **figures["lasting_A"][which], unit="Å",
-            note=f"sorted frame by frame {text(**figures['instantaneous_A'][which])}")
+            note=f"± {found.noise:.2g} from scatter alone; sorted frame by frame "
+            f"{text(**figures['instantaneous_A'][which])}")
         for which in NAMES
     ]  # fmt: skip
     return {"jahn_teller": figures}, rows

@@ -81,6 +81,8 @@ def test_angles_between_unlike_neighbours() -> None:
     found = angular_distribution(still(atoms), ("H", "C", "O"), cutoff=1.5, bins=4)
     assert found.count == 2 * 2
     assert found.density * 45.0 == pytest.approx([0, 0, 0.5, 0.5])
+    swapped = angular_distribution(still(atoms), ("O", "C", "H"), cutoff=1.5, bins=4)
+    assert np.array_equal(swapped.density, found.density)
     every = angular_distribution(still(atoms), ("all", "C", "O"), cutoff=1.5, bins=4)
     assert every.count == 2 * 2  # O-C-O would need two oxygens
     assert angular_distribution(still(atoms), ("all", "C", "all"), cutoff=1.5).count == 2 * 3

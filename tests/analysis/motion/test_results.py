@@ -107,6 +107,19 @@ def test_several_trajectories_are_averaged_with_their_spread() -> None:
     assert "together" not in figures_of(every[:1])
 
 
+def test_what_one_trajectory_lacks_is_left_out_of_the_mean() -> None:
+    study = Study(jumps=(("H", "S"),))
+    some = [np.array([600.0, 300.0]), np.zeros(0), np.array([600.0, 300.0, 900.0])]
+    every = [analyse(hopping(labels), study) for labels in some]
+    values = [one.rows[-1].value for one in every]
+    assert np.isnan(values[1])
+    row = together(every)[-1]
+    assert row.value == pytest.approx((values[0] + values[2]) / 2)
+    assert row.note == "mean of 2"
+    lone = together(every[:2])[-1]
+    assert lone.value == values[0] and np.isnan(lone.error)
+
+
 @pytest.mark.parametrize(
     ("value", "error", "wanted"),
     [
