@@ -27,6 +27,10 @@ GPA: float = ase_units.GPa
 """1 GPa in eV/Å³."""
 KB: float = ase_units.kB
 """Boltzmann's constant in eV/K."""
+CM2_PER_S: float = 0.1
+"""1 Å²/fs, a diffusion coefficient, in cm²/s."""
+WAVENUMBER: float = 1e10 / ase_units._c
+"""1 THz, a frequency, in 1/cm."""
 
 VOIGT: tuple[tuple[int, int], ...] = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Row and column of each of the six stress components."""

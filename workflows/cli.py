@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workflows.analyse import analyse
 from workflows.console import DONE, INTERNAL, guarded, print_json, say, stdout_for_figures
 
 app = typer.Typer(
@@ -135,6 +136,9 @@ def validate(
     with stdout_for_figures(as_json):
         result = draw(folder, frames=frames, seed=seed, inline=inline, site=site)
     _show(result.as_dict(), result.table, as_json)
+
+
+app.command()(analyse)
 
 
 @app.command()

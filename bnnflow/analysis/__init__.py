@@ -1,4 +1,4 @@
-"""What a run has done and how well: metrics, conformers, status, report, validation and export.
+"""What a run has done and how well: metrics, conformers, motion, status, report and more.
 
 The names are modules, each loaded when it is first used: a status line needs no plots.
 """
@@ -6,7 +6,7 @@ The names are modules, each loaded when it is first used: a status line needs no
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["conformers", "export", "metrics", "report", "status", "validation"]
+__all__ = ["conformers", "export", "metrics", "motion", "report", "status", "validation"]
 
 
 def __getattr__(name: str) -> ModuleType:

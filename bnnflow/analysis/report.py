@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from bnnflow.analysis import sections
 from bnnflow.analysis.canvas import styled, to_svg
+from bnnflow.analysis.motion.results import ANALYSIS_FILE
+from bnnflow.analysis.motion.sections import motion_sections
 from bnnflow.analysis.run import Run, load
 from bnnflow.analysis.status import of_run, status_rows
 from bnnflow.analysis.validation import VALIDATION_FILE, validation_rows
@@ -36,22 +38,30 @@ FIGURES: tuple[Callable[[Run], sections.Section | None], ...] = (
 def write_report(folder: Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
-    Includes the validation's figures when `validation.json` is there. The page replaces an older
-    one in one step. Raises RunFolderError when the folder holds no run.
+    Includes the figures of `validation.json` and `analysis.json` when they are there. The page
+    replaces an older one in one step. Raises RunFolderError when the folder holds no run.
     """
     run = load(folder)
     page = folder / REPORT_FILE
     temporary = folder / f".{REPORT_FILE}.tmp"
-    temporary.write_text(render(run, _validation(folder)), encoding="utf-8")
+    temporary.write_text(
+        render(run, _kept(folder / VALIDATION_FILE), _kept(folder / ANALYSIS_FILE)),
+        encoding="utf-8",
+    )
     publish(temporary, page)
     return page
 
 
-def render(run: Run, validation: Mapping[str, Any] | None = None) -> str:
-    """The page as text. validation: what validation.json holds, None for none."""
+def render(
+    run: Run,
+    validation: Mapping[str, Any] | None = None,
+    analysis: Mapping[str, Any] | None = None,
+) -> str:
+    """The page as text. validation, analysis: what their JSON files hold, None for none."""
     environment = Environment(loader=PackageLoader("bnnflow.analysis"), autoescape=True)
     with styled():
         drawn = [section for draw in FIGURES if (section := draw(run)) is not None]
+        drawn += [] if analysis is None else motion_sections(analysis)
         checked = None if validation is None else sections.validation(run, validation)
         return environment.get_template("report.html.jinja").render(
             run=run,
@@ -109,8 +119,7 @@ def _embedded(section: sections.Section) -> dict[str, Any]:
     }
 
 
-def _validation(folder: Path) -> dict[str, Any] | None:
-    path = folder / VALIDATION_FILE
+def _kept(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,18 @@ from workflows import cli
 from workflows.configs import find_config, shipped_configs
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["run", "resume", "status", "report", "validate", "export", "label", "site", "model"]
+COMMANDS = [
+    "run",
+    "resume",
+    "status",
+    "report",
+    "validate",
+    "analyse",
+    "export",
+    "label",
+    "site",
+    "model",
+]
 GROUPED = [["site", "list"], ["site", "check"], ["model", "list"], ["model", "info"]]
 TBLITE = ["reference.engine=tblite", "reference.options={}"]
 
