@@ -17,6 +17,7 @@ from executors.lifeline import Lifeline, check_programs
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
 from executors.provenance import check_one_place
+from executors.schema.blanks import require_filled
 from executors.scratch import scratch_folder
 from executors.signals import stop_signals_held
 from executors.site import SiteConfig
@@ -27,11 +28,12 @@ class ParslExecutor:
 
     site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
     temporary folder). Open it in a thread that lives as long as the pools, and close it there.
-    SIGINT and SIGTERM wait while it closes. Raises ConfigError when this machine lacks a program
-    that is needed, or bnnflow's packages come from different places.
+    SIGINT and SIGTERM wait while it closes. Raises ConfigError when the site is not filled in, this
+    machine lacks a program that is needed, or bnnflow's packages come from different places.
     """
 
     def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
+        require_filled(site.name, site.model_dump())
         check_one_place()
         check_programs()
         self._site = site
