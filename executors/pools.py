@@ -12,6 +12,7 @@ from typing import Any, Self
 from bnnflow.errors import FaultError
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
+from executors.blocks.reaper import Reaper
 from executors.kernel import running_kernel
 from executors.lifeline import Lifeline, check_programs
 from executors.outcomes import Outcomes
@@ -72,14 +73,21 @@ class ParslExecutor:
     @contextmanager
     def _started(self) -> Iterator[Mapping[Pool, App]]:
         with ExitStack() as stack:
-            folder = stack.enter_context(scratch_folder(self._run_dir))
+            folder = stack.enter_context(scratch_folder(self._run_dir, shared=self._site.remote))
             stack.callback(self._close_submission)
             lifeline = Lifeline()
             stack.callback(lifeline.cut)
-            config = parsl_config(self._site, run_dir=folder, watch=lifeline.watch())
+            on_submit = Reaper(lifeline.path).remember if self._site.remote else _forget
+            config = parsl_config(
+                self._site, run_dir=folder, watch=lifeline.watch(), on_submit=on_submit
+            )
             kernel: Any = stack.enter_context(running_kernel(config))
-            yield pool_apps(kernel)
+            yield pool_apps(kernel, self._site)
 
     def _close_submission(self) -> None:
         self._apps = {}
         self._outcomes.fail_all(FaultError("the pools were closed before this task ended"))
+
+
+def _forget(_command: str) -> None:
+    """Blocks on this machine need no reminder: each has a lifeline of its own."""

@@ -32,6 +32,7 @@ class SchedulerProvider(Section):
     auto_launcher: ClassVar[str] = "single"
     """What starts the workers of a block with several nodes, where the file says auto."""
 
+    kind: str = Field(description="who starts the workers: slurm, pbspro, lsf or flux")
     account: FromEnvironment = Field(
         default="",
         description="project that pays; here and in partition, qos and queue, $NAME stands for "
@@ -52,6 +53,9 @@ class SchedulerProvider(Section):
         description="starts the workers on each node of a block; auto: none for a single node",
     )
     launcher_options: str = Field(default="", description="words added to the launcher's command")
+    launcher_bind: str = Field(
+        default="--bind-to", description="mpiexec's word for binding: --cpu-bind for PALS"
+    )
     scheduler_options: tuple[str, ...] = Field(
         default=(), description="more options for the head of the batch script, one per entry"
     )
@@ -159,7 +163,9 @@ class FluxProvider(SchedulerProvider):
     kind: Literal["flux"] = Field(description="who starts the workers")
     queue: FromEnvironment = Field(default="", description="--queue")
     exclusive: bool = Field(default=True, description="whole nodes")
-    gpus_per_node: int | None = Field(default=None, gt=0, description="--gpus-per-slot of a node")
+    gpus_per_node: int | None = Field(
+        default=None, gt=0, description="--gpus-per-slot, a slot being a node"
+    )
 
     @model_validator(mode="after")
     def _sized(self) -> Self:
