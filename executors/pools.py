@@ -12,9 +12,12 @@ from typing import Any, Self
 from bnnflow.errors import FaultError
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
+from executors.blocks.build import require_account
 from executors.blocks.reaper import Reaper
+from executors.blocks.scheduler import SchedulerBlocks
 from executors.kernel import running_kernel
 from executors.lifeline import Lifeline, check_programs
+from executors.notices import QueueNotices
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
 from executors.provenance import check_one_place
@@ -29,16 +32,20 @@ class ParslExecutor:
     site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
     temporary folder). Open it in a thread that lives as long as the pools, and close it there.
     SIGINT and SIGTERM wait while it closes. Raises ConfigError when this machine lacks a program
-    that is needed, or bnnflow's packages come from different places.
+    that is needed, bnnflow's packages come from different places, or an account is not given.
     """
 
     def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
         check_one_place()
         check_programs()
+        for name, pool in site.pools:
+            if pool.scheduler is not None:
+                require_account(name, pool.scheduler)
         self._site = site
         self._run_dir = run_dir
         self._outcomes = Outcomes()
         self._apps: Mapping[Pool, App] = {}
+        self._queues: Mapping[Pool, tuple[SchedulerBlocks, QueueNotices]] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -68,6 +75,14 @@ class ParslExecutor:
         """What the site's gpu pool says."""
         return self._site.pools.gpu.chains(n_chains)
 
+    def notices(self) -> list[tuple[Pool, str]]:
+        """Jobs that wait long, or are held, since the last call."""
+        return [
+            (pool, line)
+            for pool, (provider, said) in self._queues.items()
+            for line in said.news(provider.waiting())
+        ]
+
     @contextmanager
     def _started(self) -> Iterator[Mapping[Pool, App]]:
         with ExitStack() as stack:
@@ -80,10 +95,15 @@ class ParslExecutor:
                 self._site, run_dir=folder, watch=lifeline.watch(), on_submit=on_submit
             )
             kernel: Any = stack.enter_context(running_kernel(config))
+            self._queues = {
+                Pool(executor.label): (executor.provider, QueueNotices(executor.label))
+                for executor in config.executors
+                if isinstance(executor.provider, SchedulerBlocks)
+            }
             yield pool_apps(kernel, self._site)
 
     def _close_submission(self) -> None:
-        self._apps = {}
+        self._apps, self._queues = {}, {}
         self._outcomes.fail_all(FaultError("the pools were closed before this task ended"))
 
 
