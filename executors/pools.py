@@ -13,8 +13,10 @@ from bnnflow.errors import FaultError
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
 from executors.blocks.reaper import Reaper
+from executors.blocks.scheduler import SchedulerBlocks
 from executors.kernel import running_kernel
 from executors.lifeline import Lifeline, check_programs
+from executors.notices import QueueNotices
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
 from executors.provenance import check_one_place
@@ -41,6 +43,7 @@ class ParslExecutor:
         self._run_dir = run_dir
         self._outcomes = Outcomes()
         self._apps: Mapping[Pool, App] = {}
+        self._queues: Mapping[Pool, tuple[SchedulerBlocks, QueueNotices]] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -70,6 +73,14 @@ class ParslExecutor:
         """What the site's gpu pool says."""
         return self._site.pools.gpu.chains(n_chains)
 
+    def notices(self) -> list[tuple[Pool, str]]:
+        """Jobs that wait long, or are held, since the last call."""
+        return [
+            (pool, line)
+            for pool, (provider, said) in self._queues.items()
+            for line in said.news(provider.waiting())
+        ]
+
     @contextmanager
     def _started(self) -> Iterator[Mapping[Pool, App]]:
         with ExitStack() as stack:
@@ -82,10 +93,15 @@ class ParslExecutor:
                 self._site, run_dir=folder, watch=lifeline.watch(), on_submit=on_submit
             )
             kernel: Any = stack.enter_context(running_kernel(config))
+            self._queues = {
+                Pool(executor.label): (executor.provider, QueueNotices(executor.label))
+                for executor in config.executors
+                if isinstance(executor.provider, SchedulerBlocks)
+            }
             yield pool_apps(kernel, self._site)
 
     def _close_submission(self) -> None:
-        self._apps = {}
+        self._apps, self._queues = {}, {}
         self._outcomes.fail_all(FaultError("the pools were closed before this task ended"))
 
 

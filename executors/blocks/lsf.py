@@ -46,5 +46,6 @@ def parse_queue(lines: Iterable[str]) -> Queue:
 
 def _job(word: str, reason: str) -> Job:
     state = _STATES.get(word, JobState.RUNNING)
-    reason = reason if state == JobState.PENDING and reason != "-" else ""
-    return Job(state, word, "held (bresume lets it go)" if word == "PSUSP" else reason)
+    if word == "PSUSP":
+        return Job(state, word, "held; bresume lets it go", stuck=True)
+    return Job(state, word, reason if state == JobState.PENDING and reason != "-" else "")

@@ -62,5 +62,6 @@ def parse_queue(text: str, names: list[str]) -> Queue:
 def _job(job: Mapping[str, Any]) -> Job:
     word = str(job.get("job_state", "Q"))
     state = _STATES.get(word, JobState.RUNNING)
-    reason = str(job.get("comment", "")) if state == JobState.PENDING else ""
-    return Job(state, word, "held by a user or an operator" if word == "H" else reason)
+    if word == "H":
+        return Job(state, word, "held; qrls lets it go", stuck=True)
+    return Job(state, word, str(job.get("comment", "")) if state == JobState.PENDING else "")

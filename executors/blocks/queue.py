@@ -10,11 +10,15 @@ from parsl.jobs.states import JobState
 
 @dataclass(frozen=True)
 class Job:
-    """One job: its state, the scheduler's own word for it, and why it waits ("" if not said)."""
+    """One job: its state, the scheduler's own word for it, and why it waits ("" if not said).
+
+    stuck: it waits for something that will not come by itself, such as a release.
+    """
 
     state: JobState
     word: str
     reason: str = ""
+    stuck: bool = False
 
 
 Queue = Mapping[str, Job]

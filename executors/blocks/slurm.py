@@ -33,6 +33,19 @@ _STATES: Mapping[str, JobState] = {
     "OUT_OF_MEMORY": JobState.FAILED,
     "SPECIAL_EXIT": JobState.FAILED,
 }
+_STUCK = (
+    "JobHeldUser",
+    "JobHeldAdmin",
+    "BadConstraints",
+    "DependencyNeverSatisfied",
+    "InvalidAccount",
+    "InvalidQOS",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "PartitionInactive",
+    "PartitionDown",
+)
+"""Reasons that do not pass by themselves."""
 _LOST = ("TIMEOUT", "DEADLINE", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
 
 
@@ -43,6 +56,13 @@ class SlurmBlocks(SchedulerBlocks, SlurmProvider):
     """
 
     cancel_command = "scancel"
+
+    def execute_wait(self, cmd: str, timeout: float | None = None) -> tuple[int, str, str]:
+        """Run a command; Parsl's look whether there is accounting is spared, none is needed."""
+        if cmd == "sacct -X":
+            return 1, "", ""
+        result: tuple[int, str, str] = super().execute_wait(cmd, timeout)
+        return result
 
     def read_queue(self) -> Queue | None:
         """All of this user's jobs that Slurm remembers."""
@@ -61,4 +81,6 @@ def _job(word: str, reason: str) -> Job:
     if word in _LOST:
         return lost(word)
     state = _STATES.get(word, JobState.RUNNING)
-    return Job(state, word, reason if state == JobState.PENDING and reason != "None" else "")
+    if state != JobState.PENDING or reason == "None":
+        return Job(state, word)
+    return Job(state, word, reason, stuck=reason in _STUCK)

@@ -1,13 +1,17 @@
 """The site files of centres: they load, name their sources, and are refused until filled in."""
 
 import re
+import subprocess
 
 import pytest
 
 from bnnflow.errors import ConfigError
+from executors.blocks.render import batch_scripts
+from executors.check import check_site
 from executors.pools import ParslExecutor
 from executors.schema.blanks import blanks, require_filled
 from executors.schema.shipped import shipped_files
+from executors.schema.values import seconds
 from executors.site import load_site, shipped_folder
 
 FILES = shipped_files()
@@ -98,3 +102,47 @@ def test_one_that_is_half_filled_in_is_refused_for_the_rest(monkeypatch):
     site = load_site("perlmutter")
     assert site.pools.gpu.provider.account == site.pools.md.provider.account == "m1_g"
     assert blanks(site.model_dump()) == {"pools.dft.provider.account": "$BNNFLOW_CPU_ACCOUNT"}
+
+
+def head(pool, provider):
+    """What the head of a pool's batch script has to say to the scheduler, from the site's keys."""
+    minutes = seconds(provider.walltime) // 60
+    if provider.kind == "pbspro":
+        said = {f"-A {provider.account}", f"-q {provider.queue}"}
+        said |= {f"-l walltime={provider.walltime}", *provider.scheduler_options}
+        return {f"#PBS {option}" for option in said}
+    said = {f"--time={minutes}", f"--nodes={provider.nodes_per_block}"}
+    for name in ("account", "partition", "qos", "constraint", "gres"):
+        value = getattr(provider, name)
+        said |= {f"--{name}={value}"} if value else set()
+    gpus = provider.gpus_per_node
+    said |= {f"--gpus-per-node={gpus}"} if gpus else set()
+    said |= {"--exclusive"} if provider.exclusive else set()
+    assert len(pool.accelerators) in (0, gpus or int(provider.gres.partition(":")[2] or 0))
+    return {f"#SBATCH {option}" for option in said | set(provider.scheduler_options)}
+
+
+@pytest.mark.parametrize("name", CENTRES)
+def test_its_batch_scripts_render_once_it_is_filled_in(name, monkeypatch, tmp_path):
+    site = filled(name, monkeypatch, tmp_path)
+    scripts = batch_scripts(site, tmp_path)
+    assert set(scripts) == {"gpu", "dft", "md"}
+    for label, pool in site.pools:
+        text = scripts[label]
+        lines = set(text.splitlines())
+        assert lines >= head(pool, pool.scheduler)
+        assert lines >= {f"module load {module}" for module in pool.modules}
+        assert not re.search(r"<your |\$BNNFLOW_(\w+_)?(ACCOUNT|QOS)", text)
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+    assert f"export BNNFLOW_LAUNCHER='{site.pools.dft.mpi.prefix()}'" in scripts["dft"]
+
+
+def test_the_check_shows_what_is_still_to_be_given():
+    found = check_site("delta")
+    assert [note.partition(":")[0] for note in found["notes"]] == [
+        "pools.gpu.provider.account is $BNNFLOW_GPU_ACCOUNT",
+        "pools.dft.provider.account is $BNNFLOW_CPU_ACCOUNT",
+        "pools.md.provider.account is $BNNFLOW_GPU_ACCOUNT",
+    ]
+    assert "#SBATCH --account=$BNNFLOW_CPU_ACCOUNT" in found["scripts"]["dft"]
+    assert check_site("generic-slurm")["notes"][0].startswith("no public page stands behind")
