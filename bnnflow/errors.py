@@ -10,6 +10,8 @@ BnnflowError
 │   └── ReferenceError     a reference code is missing or cannot do what was asked
 └── FaultError             a calculation went wrong at run time
     ├── NonFiniteError     a prediction, gradient or label is not a finite number
+    ├── BlockLostError     a task's workers ended under it: walltime, a lost node, a cancelled job
+    ├── PoolLostError      a pool cannot run anything any more
     └── TaskError          a task in a pool failed more often than its budget allows
 
 A message says what was found, what was expected and what to do, in one line.
@@ -56,6 +58,14 @@ class FaultError(BnnflowError):
 
 class NonFiniteError(FaultError):
     """A prediction, gradient or label is not a finite number."""
+
+
+class BlockLostError(FaultError):
+    """A task's workers ended under it, through no fault of the task: it can be run again."""
+
+
+class PoolLostError(FaultError):
+    """A pool cannot run anything any more: nothing but a new start helps."""
 
 
 class TaskError(FaultError):

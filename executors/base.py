@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from types import TracebackType
@@ -42,10 +42,15 @@ class Executor(Protocol):
 
         task: a function of an importable module (workers import it by its name); request: one
         record that can be pickled. The future holds the result, the task's own exception, or
-        FaultError when the worker, its pool or the executor ended before the task did.
+        FaultError when the worker or the executor ended before the task did: BlockLostError when
+        that was no fault of the task, PoolLostError when the pool cannot go on.
         """
         ...
 
     def chains_per_task(self, n_chains: int) -> int:
         """How many of `n_chains` posterior chains one task of the gpu pool should hold."""
+        ...
+
+    def notices(self) -> Sequence[tuple[Pool, str]]:
+        """What there is to tell about the pools since the last call: jobs that wait or are held."""
         ...

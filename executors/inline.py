@@ -48,3 +48,7 @@ class InlineExecutor:
     def chains_per_task(self, n_chains: int) -> int:
         """All chains, or as many as the executor was given."""
         return min(n_chains, self._chains or n_chains)
+
+    def notices(self) -> tuple[tuple[Pool, str], ...]:
+        """Nothing: there is no queue here."""
+        return ()

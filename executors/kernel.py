@@ -13,7 +13,7 @@ import zmq
 from parsl.config import Config
 from parsl.dataflow.dflow import DataFlowKernel
 
-from bnnflow.errors import FaultError
+from bnnflow.errors import PoolLostError
 from executors.signals import stop_signals_held
 
 STOP_S = 10.0
@@ -78,7 +78,7 @@ def _watch_interchange(executor: Any, stopping: threading.Event) -> None:
     with suppress(ChildProcessError):  # Parsl has collected it during a shut-down
         os.waitid(os.P_PID, executor.interchange_proc.pid, os.WEXITED | os.WNOWAIT)
     if not stopping.is_set():
-        lost = FaultError(f"pool {executor.label} lost its interchange process: resume the run")
+        lost = PoolLostError(f"pool {executor.label} lost its interchange process: resume the run")
         executor.set_bad_state_and_fail_all(lost)
 
 

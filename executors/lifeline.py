@@ -48,18 +48,18 @@ def check_programs() -> None:
 
 
 class Lifeline:
-    """A lock held from construction to `cut`, or to the end of this process."""
+    """A lock, the file `path`, held from construction to `cut`, or to the end of this process."""
 
     def __init__(self) -> None:
         self._descriptor, name = tempfile.mkstemp(prefix="bnnflow-lifeline-")
-        self._path = Path(name)
+        self.path = Path(name)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def watch(self) -> str:
         """Shell lines that bind the process group of the shell that runs them."""
-        return _WATCH.format(lock=shlex.quote(str(self._path)))
+        return _WATCH.format(lock=shlex.quote(str(self.path)))
 
     def cut(self) -> None:
         """End every group that is bound."""
         os.close(self._descriptor)
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

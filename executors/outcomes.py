@@ -10,9 +10,10 @@ from typing import Any
 
 import zmq
 from parsl.errors import ParslError
+from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-from bnnflow.errors import BnnflowError, FaultError
+from bnnflow.errors import BlockLostError, BnnflowError, FaultError, PoolLostError
 from executors.base import Pool
 
 
@@ -59,11 +60,19 @@ def _translated(error: BaseException, pool: Pool) -> BaseException:
             "the task can be run again"
         )
     if isinstance(error, ManagerLost):
-        return FaultError(
-            f"pool {pool} lost its workers on {error.hostname}: the task can be run again"
+        return BlockLostError(
+            f"pool {pool} lost its workers on {error.hostname} (walltime, a lost node, a cancelled "
+            "job?): the task can be run again"
         )
     if isinstance(error, zmq.Again):  # nobody took the task in `kernel.SEND_S`
-        return FaultError(f"pool {pool} lost its interchange process: resume the run")
+        return PoolLostError(f"pool {pool} lost its interchange process: resume the run")
+    if isinstance(error, BadStateException):
+        return PoolLostError(f"{_words(error)}: resume the run when that is put right")
     if isinstance(error, ParslError) and not isinstance(error, BnnflowError):
-        return FaultError(f"pool {pool} could not run the task: {' '.join(str(error).split())}")
+        return FaultError(f"pool {pool} could not run the task: {_words(error)}")
     return error
+
+
+def _words(error: BaseException) -> str:
+    """In one line; of an executor's error its reason alone."""
+    return " ".join(str(getattr(error, "reason", error)).split())

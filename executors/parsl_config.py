@@ -1,80 +1,104 @@
-"""From a site config to Parsl's: three HighThroughputExecutors, one per pool."""
+"""From a site config to Parsl's: one executor per pool."""
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from parsl.config import Config
-from parsl.executors import HighThroughputExecutor
-from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
-from parsl.jobs.error_handlers import windowed_error_handler
 
 from executors.base import Pool
-from executors.local_blocks import LocalBlocks
+from executors.blocks.addresses import site_address
+from executors.blocks.build import scheduler_blocks
+from executors.blocks.failing import give_up_after_three
+from executors.blocks.local import LocalBlocks
+from executors.blocks.scaling import WholeNodes, Workers
+from executors.blocks.start import (
+    PARSL,
+    PYTHON_OPTIONS,
+    block_start,
+    manager_command,
+    module_path,
+)
 from executors.logs import BoundedLogging
-from executors.pool_config import PoolConfig
+from executors.pool_config import DftPool, PoolConfig
 from executors.site import SiteConfig
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-
-_PARSL = "parsl.executors.high_throughput"
-_PYTHON = (sys.executable, "-P", "-m")
+QUICK_S = 0.2
+"""How often Parsl looks whether a pool needs blocks."""
 
 
-def parsl_config(site: SiteConfig, *, run_dir: Path, watch: str) -> Config:
+def parsl_config(
+    site: SiteConfig,
+    *,
+    run_dir: Path,
+    watch: str,
+    on_submit: Callable[[str], None] = lambda _: None,
+) -> Config:
     """Parsl's configuration of a site.
 
-    run_dir: where Parsl writes; watch: shell lines that bind a block to this process (`Lifeline`).
-    One block per pool: idle blocks stay, with the models they have loaded, and a lost one is
-    replaced, until three in a row have failed.
+    run_dir: where Parsl writes; watch: shell lines that bind a block on this machine to this
+    process (`Lifeline`); on_submit: told the command that ends each job of a scheduler.
+
+    On this machine a pool has one block: an idle one stays, with the models it has loaded, and a
+    lost one is replaced, until three in a row have failed. A scheduler's blocks come with the
+    tasks, and go when they have been idle.
     """
     return Config(
-        executors=[_executor(site, pool, watch) for pool in Pool],
+        executors=[_executor(site, pool, run_dir, watch, on_submit) for pool in Pool],
         run_dir=str(run_dir),
         initialize_logging=BoundedLogging(),
-        strategy="simple",
-        strategy_period=0.2,
+        strategy="htex_auto_scale",
+        strategy_period=QUICK_S,
+        max_idletime=site.idle_s,
         usage_tracking=0,
     )
 
 
-def _executor(site: SiteConfig, pool: Pool, watch: str) -> HighThroughputExecutor:
+def _executor(
+    site: SiteConfig, pool: Pool, run_dir: Path, watch: str, on_submit: Callable[[str], None]
+) -> Workers:
     config: PoolConfig = getattr(site.pools, pool.value)
-    return HighThroughputExecutor(
-        label=pool.value,
-        address=site.address,
-        encrypted=site.encrypted,
+    scheduler = config.scheduler
+    common = {
+        "label": pool.value,
+        "address": site_address(site),
+        "encrypted": site.encrypted,
+        "heartbeat_period": site.heartbeat_period_s,
+        "heartbeat_threshold": site.heartbeat_threshold_s,
+        "poll_period": 100,  # ms between checks of an idle process; messages wake it at once
+        "block_error_handler": give_up_after_three,
+        "launch_cmd": manager_command(config, run_dir),
+        "drain_period": scheduler.drain_s if scheduler else None,
+        "provider": _provider(config, watch, on_submit),
+    }
+    executor = _by_placement(config, common)
+    executor.interchange_launch_cmd = _interchange_command()
+    return executor
+
+
+def _by_placement(config: PoolConfig, common: dict[str, Any]) -> Workers:
+    """Whole nodes for each label, or workers of a size."""
+    if isinstance(config, DftPool) and config.mpi is not None and config.whole_nodes:
+        known = config.mpi.launcher if config.mpi.launcher in ("srun", "aprun") else "mpiexec"
+        many = config.workers_per_node
+        return WholeNodes(max_workers_per_block=many, mpi_launcher=known, **common)
+    return Workers(
         max_workers_per_node=config.workers_per_node,
         cores_per_worker=1e-6,  # never the limit: the site says how many workers there are
         available_accelerators=config.worker_accelerators,
-        heartbeat_period=site.heartbeat_period_s,
-        heartbeat_threshold=site.heartbeat_threshold_s,
-        poll_period=100,  # ms between checks of an idle process; messages wake it at once
-        block_error_handler=windowed_error_handler,
-        interchange_launch_cmd=_interchange_command(),
-        launch_cmd=_manager_command(),
-        provider=LocalBlocks(
-            init_blocks=1, min_blocks=1, max_blocks=1, worker_init=block_start(config, watch)
-        ),
+        **common,
     )
 
 
-def block_start(config: PoolConfig, watch: str) -> str:
-    """Shell lines before the workers of a pool start: the site's own, then ours.
-
-    Thread counts are set here, before any library that reads them is imported.
-    """
-    threads = [f"export {name}={config.threads_per_worker}" for name in THREAD_VARIABLES]
-    path = f"export PYTHONPATH={shlex.quote(_module_path())}"
-    return "\n".join([config.worker_init, *threads, path, watch])
+def _provider(config: PoolConfig, watch: str, on_submit: Callable[[str], None]) -> Any:
+    if config.scheduler is not None:
+        start = block_start(config)
+        return scheduler_blocks(config, config.scheduler, start=start, on_submit=on_submit)
+    start = block_start(config, watch)
+    return LocalBlocks(init_blocks=1, min_blocks=1, max_blocks=1, worker_init=start)
 
 
 def _interchange_command() -> list[str]:
@@ -82,16 +106,5 @@ def _interchange_command() -> list[str]:
 
     The parent is the thread that starts it: that thread must live as long as the pools.
     """
-    bound = ["setsid", "setpriv", "--pdeathsig", "TERM"]
-    return [*bound, "env", f"PYTHONPATH={_module_path()}", *_PYTHON, f"{_PARSL}.interchange"]
-
-
-def _manager_command() -> str:
-    """Parsl's own command, by module: no script of that name need be on PATH."""
-    start = shlex.join([*_PYTHON, f"{_PARSL}.process_worker_pool"])
-    return str(DEFAULT_LAUNCH_CMD).replace("process_worker_pool.py", start, 1)
-
-
-def _module_path() -> str:
-    """PYTHONPATH with which a child finds the modules that this process finds."""
-    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
+    bound = ["setsid", "setpriv", "--pdeathsig", "TERM", "env", f"PYTHONPATH={module_path()}"]
+    return [*bound, sys.executable, *PYTHON_OPTIONS, f"{PARSL}.interchange"]

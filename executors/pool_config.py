@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from bnnflow.config.base import Section
 from executors.machine import usable_accelerators, usable_cores
+from executors.schema.container import ContainerConfig
+from executors.schema.mpi import MpiConfig
+from executors.schema.providers import LocalProvider, Provider, SchedulerProvider
+from executors.schema.sizes import Machine, sized
 
 
 def _count(value: Any) -> int | Literal["auto"]:
@@ -20,25 +24,56 @@ def _count(value: Any) -> int | Literal["auto"]:
     return value
 
 
-class LocalProvider(Section):
-    """Workers are started on this machine."""
+def _size(value: Any) -> Any:
+    if value == "auto":
+        raise ValueError("is auto, expected a number, or provider.cores_per_node to find it from")
+    return value
 
-    kind: Literal["local"] = Field(default="local", description="who starts the workers")
+
+def _names(value: Any) -> Any:
+    if value == "auto":
+        raise ValueError(
+            "is auto, expected how many a node has: auto counts those of this machine, which are "
+            "not those of a scheduler's nodes"
+        )
+    return value
 
 
 class PoolConfig(Section):
-    """One pool. `auto` in the first three keys stands for what this machine offers."""
+    """One pool. `auto` stands for what this machine offers, or what the provider's keys say."""
 
     most_auto_workers: ClassVar[int] = 8
     """Workers that `auto` gives at most, without accelerators: one per chain of the ensemble."""
 
-    workers_per_node: int = Field(gt=0, description="worker processes, or auto")
-    threads_per_worker: int = Field(gt=0, description="cores of each worker, or auto")
-    accelerators: tuple[str, ...] = Field(
-        description="names for CUDA_VISIBLE_DEVICES, shared out over the workers, or auto"
+    workers_per_node: Annotated[int, BeforeValidator(_size)] = Field(
+        gt=0, description="worker processes, or auto"
     )
-    provider: LocalProvider = Field(default_factory=LocalProvider)
+    threads_per_worker: Annotated[int, BeforeValidator(_size)] = Field(
+        gt=0, description="cores of each worker, or auto"
+    )
+    accelerators: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        description="GPUs of a node that workers are pinned to: how many, or their names (for "
+        "CUDA_VISIBLE_DEVICES; one name may be a pair, '0,1'), or auto on this machine"
+    )
+    accelerator_kind: Literal["nvidia", "amd", "intel"] = Field(
+        default="nvidia", description="whose variables pin a worker to its accelerator"
+    )
+    workers_per_accelerator: int = Field(
+        default=1, gt=0, description="what workers_per_node: auto puts on each accelerator"
+    )
+    provider: Provider = Field(
+        default_factory=LocalProvider, description="local, slurm, pbspro, lsf or flux; see below"
+    )
+    modules: tuple[str, ...] = Field(default=(), description="loaded with `module load`, in order")
     worker_init: str = Field(default="", description="shell lines run before the workers start")
+    environment: str = Field(
+        default="",
+        description="folder of the virtual or conda environment of the workers, if not this one; "
+        "it holds the same bnnflow, Parsl and minor version of Python",
+    )
+    container: ContainerConfig | None = Field(
+        default=None, description="image that the workers run in; see below"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -46,16 +81,8 @@ class PoolConfig(Section):
         """Put numbers where the file says auto, or nothing."""
         if not isinstance(values, Mapping):
             return values
-        accelerators = _accelerators(values.get("accelerators", ()))
-        cores = usable_cores()
-        workers = values.get("workers_per_node", "auto")
-        if workers == "auto":
-            workers = len(accelerators) or min(cores, cls.most_auto_workers)
-        threads = values.get("threads_per_worker", 1)
-        if threads == "auto":
-            threads = max(1, cores // workers) if isinstance(workers, int) and workers > 0 else 1
-        sizes = {"workers_per_node": workers, "threads_per_worker": threads}
-        return {**values, **sizes, "accelerators": accelerators}
+        here = Machine(usable_cores, usable_accelerators)
+        return sized(values, here, most_auto_workers=cls.most_auto_workers)
 
     @model_validator(mode="after")
     def _shareable(self) -> Self:
@@ -69,36 +96,109 @@ class PoolConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_python(self) -> Self:
+        if self.container is not None and self.environment:
+            raise ValueError("has environment and container, expected one: a container's Python")
+        return self
+
+    @property
+    def scheduler(self) -> SchedulerProvider | None:
+        """The provider, unless workers are started on this machine."""
+        return self.provider if isinstance(self.provider, SchedulerProvider) else None
+
+    @property
+    def total_workers(self) -> int:
+        """Workers of all nodes of all blocks."""
+        return self.workers_per_node * self.provider.nodes
+
     @property
     def worker_accelerators(self) -> tuple[str, ...]:
-        """One name per worker, as Parsl wants them: it shares numbers out in equal blocks."""
+        """One name per worker, as Parsl wants them: it shares NVIDIA's numbers out in equal
+        blocks, by what nvidia-smi counts; other devices are named once per worker.
+        """
         many = self.workers_per_node
         if not self.accelerators or many <= len(self.accelerators):
             return self.accelerators[:many]
-        return tuple(str(number) for number in range(many))
+        if self.accelerator_kind == "nvidia":
+            return tuple(str(number) for number in range(many))
+        share = many // len(self.accelerators)
+        return tuple(name for name in self.accelerators for _ in range(share))
 
 
 class GpuPool(PoolConfig):
     """The pool that samples posterior chains."""
 
     chains_per_task: Annotated[int | Literal["auto"], PlainValidator(_count)] = Field(
-        default="auto", description="chains in one task, or auto: spread over the workers"
+        default="auto", description="chains in one task, or auto: spread over all workers"
     )
 
     def chains(self, n_chains: int) -> int:
         """Chains that one task holds when `n_chains` are to be advanced."""
         if self.chains_per_task == "auto":
-            return math.ceil(n_chains / self.workers_per_node)
+            return math.ceil(n_chains / self.total_workers)
         return min(n_chains, self.chains_per_task)
+
+
+class DftPool(PoolConfig):
+    """The pool that computes reference labels."""
+
+    mpi: MpiConfig | None = Field(
+        default=None, description="for MPI codes; without it labels are serial. See below"
+    )
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Self:
+        """Parsl would wait for ever for nodes that a block does not have."""
+        fault = self.mpi and (self.mpi.fault() or self._misfit(self.mpi))
+        if fault:
+            raise ValueError(fault)
+        return self
+
+    @property
+    def whole_nodes(self) -> bool:
+        """Whether labels get whole nodes, handed out by Parsl's MPIExecutor."""
+        return self.mpi is not None and self.mpi.placement == "nodes"
+
+    @property
+    def total_workers(self) -> int:
+        """Labels that run at once in all blocks."""
+        if not self.whole_nodes:
+            return super().total_workers
+        scheduler = self.scheduler
+        return self.workers_per_node * (scheduler.max_blocks if scheduler else 1)
+
+    def _misfit(self, mpi: MpiConfig) -> str | None:
+        cores = self.scheduler.cores_per_node if self.scheduler else None
+        used = mpi.ranks_per_node * mpi.threads_per_rank
+        if cores is not None and used > cores:
+            return (
+                f"has mpi with {mpi.ranks_per_node} ranks of {mpi.threads_per_rank} threads per "
+                f"node, expected at most provider.cores_per_node ({cores}) of them"
+            )
+        if mpi.placement == "pack":
+            return (
+                f"has mpi.nodes_per_label {mpi.nodes_per_label} with placement pack, expected 1: "
+                "use placement nodes"
+                if mpi.nodes_per_label > 1
+                else None
+            )
+        if self.provider.kind not in ("slurm", "pbspro"):
+            return (
+                f"has mpi.placement nodes with provider {self.provider.kind}, expected slurm or "
+                "pbspro, whose node lists Parsl can read: use placement pack"
+            )
+        nodes = self.scheduler.nodes_per_block if self.scheduler else 1
+        wanted = self.workers_per_node * mpi.nodes_per_label
+        if wanted > nodes:
+            return (
+                f"wants {self.workers_per_node} labels at once of mpi.nodes_per_label "
+                f"{mpi.nodes_per_label}, expected at most provider.nodes_per_block ({nodes}) nodes"
+            )
+        return None
 
 
 class MdPool(PoolConfig):
     """The pool that propagates walkers: one by one unless there are several accelerators."""
 
     most_auto_workers: ClassVar[int] = 1
-
-
-def _accelerators(value: Any) -> Any:
-    if value == "auto":
-        return usable_accelerators()
-    return [str(name) for name in value] if isinstance(value, (list, tuple)) else value

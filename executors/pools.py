@@ -12,11 +12,15 @@ from typing import Any, Self
 from bnnflow.errors import FaultError
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
+from executors.blocks.reaper import Reaper
+from executors.blocks.scheduler import SchedulerBlocks
 from executors.kernel import running_kernel
 from executors.lifeline import Lifeline, check_programs
+from executors.notices import QueueNotices
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
 from executors.provenance import check_one_place
+from executors.schema.blanks import require_filled
 from executors.scratch import scratch_folder
 from executors.signals import stop_signals_held
 from executors.site import SiteConfig
@@ -27,17 +31,19 @@ class ParslExecutor:
 
     site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
     temporary folder). Open it in a thread that lives as long as the pools, and close it there.
-    SIGINT and SIGTERM wait while it closes. Raises ConfigError when this machine lacks a program
-    that is needed, or bnnflow's packages come from different places.
+    SIGINT and SIGTERM wait while it closes. Raises ConfigError when the site is not filled in, this
+    machine lacks a program that is needed, or bnnflow's packages come from different places.
     """
 
     def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
+        require_filled(site.name, site.model_dump())
         check_one_place()
         check_programs()
         self._site = site
         self._run_dir = run_dir
         self._outcomes = Outcomes()
         self._apps: Mapping[Pool, App] = {}
+        self._queues: Mapping[Pool, tuple[SchedulerBlocks, QueueNotices]] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -67,17 +73,37 @@ class ParslExecutor:
         """What the site's gpu pool says."""
         return self._site.pools.gpu.chains(n_chains)
 
+    def notices(self) -> list[tuple[Pool, str]]:
+        """Jobs that wait long, or are held, since the last call."""
+        return [
+            (pool, line)
+            for pool, (provider, said) in self._queues.items()
+            for line in said.news(provider.waiting())
+        ]
+
     @contextmanager
     def _started(self) -> Iterator[Mapping[Pool, App]]:
         with ExitStack() as stack:
-            folder = stack.enter_context(scratch_folder(self._run_dir))
+            folder = stack.enter_context(scratch_folder(self._run_dir, shared=self._site.remote))
             stack.callback(self._close_submission)
             lifeline = Lifeline()
             stack.callback(lifeline.cut)
-            config = parsl_config(self._site, run_dir=folder, watch=lifeline.watch())
+            on_submit = Reaper(lifeline.path).remember if self._site.remote else _forget
+            config = parsl_config(
+                self._site, run_dir=folder, watch=lifeline.watch(), on_submit=on_submit
+            )
             kernel: Any = stack.enter_context(running_kernel(config))
-            yield pool_apps(kernel)
+            self._queues = {
+                Pool(executor.label): (executor.provider, QueueNotices(executor.label))
+                for executor in config.executors
+                if isinstance(executor.provider, SchedulerBlocks)
+            }
+            yield pool_apps(kernel, self._site)
 
     def _close_submission(self) -> None:
-        self._apps = {}
+        self._apps, self._queues = {}, {}
         self._outcomes.fail_all(FaultError("the pools were closed before this task ended"))
+
+
+def _forget(_command: str) -> None:
+    """Blocks on this machine need no reminder: each has a lifeline of its own."""

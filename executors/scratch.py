@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bnnflow.errors import ConfigError
+
 KEPT = 3
 """Starts whose logs are kept in one run folder."""
 
@@ -16,11 +18,13 @@ _SAFE = re.compile(r"[\w./+@-]+", re.ASCII)
 
 
 @contextmanager
-def scratch_folder(run_dir: Path | None) -> Iterator[Path]:
+def scratch_folder(run_dir: Path | None, *, shared: bool = False) -> Iterator[Path]:
     """The folder below `run_dir` for Parsl's files; the logs of the last starts are kept there.
 
     Parsl puts the path into shell commands without quotes, so that a run folder whose path has
     spaces or the like is replaced by a temporary folder, removed at the end, as without one.
+    shared: workers on other nodes read it, so that a temporary one is made in the current folder.
+    Raises ConfigError when it is to be shared and no path will do.
     """
     folder = run_dir.absolute() / "parsl" if run_dir else None
     if folder is not None and _SAFE.fullmatch(str(folder)):
@@ -28,7 +32,15 @@ def scratch_folder(run_dir: Path | None) -> Iterator[Path]:
         _prune(folder)
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="bnnflow-parsl-", ignore_cleanup_errors=True) as path:
+    parent = Path.cwd() if shared else None
+    if shared and (folder is not None or not _SAFE.fullmatch(str(parent))):
+        raise ConfigError(
+            f"folder {run_dir or parent} has characters that the scheduler's scripts cannot hold, "
+            "expected letters, digits and ._+@-/ alone: use another folder"
+        )
+    with tempfile.TemporaryDirectory(
+        prefix="bnnflow-parsl-", dir=parent, ignore_cleanup_errors=True
+    ) as path:
         yield Path(path)
 
 

@@ -14,7 +14,7 @@ from bnnflow.config.base import Section
 from bnnflow.config.messages import one_line
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.errors import ConfigError
-from executors.pool_config import GpuPool, MdPool, PoolConfig
+from executors.pool_config import DftPool, GpuPool, MdPool
 
 _SHIPPED = "executors.site_configs"
 
@@ -22,25 +22,67 @@ _SHIPPED = "executors.site_configs"
 class Pools(Section):
     """The three pools of a site."""
 
-    gpu: GpuPool = Field(default_factory=lambda: GpuPool.model_validate({}))
-    dft: PoolConfig = Field(default_factory=lambda: PoolConfig.model_validate({}))
-    md: MdPool = Field(default_factory=lambda: MdPool.model_validate({}))
+    gpu: GpuPool = Field(
+        default_factory=lambda: GpuPool.model_validate({}), description="samples posterior chains"
+    )
+    dft: DftPool = Field(
+        default_factory=lambda: DftPool.model_validate({}), description="reference labels"
+    )
+    md: MdPool = Field(
+        default_factory=lambda: MdPool.model_validate({}), description="propagates walkers"
+    )
 
 
 class SiteConfig(Section):
     """Where work runs; every size is a number once the file is loaded."""
 
-    name: str = Field(description="what the site is called")
+    name: str = Field(description="what the site is called; default: the file's name")
+    extends: str = Field(
+        default="", description="another site, whose keys hold where this file gives none"
+    )
     description: str = Field(default="", description="one line for people")
+    source: tuple[str, ...] = Field(
+        default=(), description="addresses of the public pages that the numbers come from"
+    )
+    unverified: bool = Field(
+        default=False, description="no public page stands behind the numbers: check them first"
+    )
     address: str = Field(
-        default="127.0.0.1", description="address of this machine that the workers can reach"
+        default="auto",
+        description="IP address of this machine that the workers can reach; auto: 127.0.0.1 when "
+        "all pools are local, else all addresses of this machine, and workers find the one",
+    )
+    interface: str = Field(
+        default="", description="network interface with that address, e.g. ib0; instead of address"
     )
     encrypted: bool = Field(default=True, description="encrypt and authenticate all messages")
     heartbeat_period_s: int = Field(default=5, gt=0, description="how often workers are checked")
     heartbeat_threshold_s: int = Field(
         default=20, gt=0, description="silence after which a counterpart counts as lost"
     )
+    idle_s: int = Field(
+        default=600, gt=0, description="a scheduler's block idle for so long is given back"
+    )
     pools: Pools = Field(default_factory=Pools, description="gpu, dft and md")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.interface and self.address != "auto":
+            raise ValueError(
+                f"has address {self.address} and interface {self.interface}, expected one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _vouched(self) -> Self:
+        if self.unverified and self.source:
+            raise ValueError("has unverified and source, expected one of them")
+        return self
+
+    @property
+    def remote(self) -> bool:
+        """Whether a pool is started by a scheduler."""
+        return any(pool.scheduler is not None for _, pool in self.pools)
 
     @model_validator(mode="after")
     def _patient(self) -> Self:
@@ -55,17 +97,12 @@ class SiteConfig(Section):
 def load_site(name_or_path: str | Path) -> SiteConfig:
     """The site shipped under this name, else the file at this path, else the user's own.
 
-    User's own: `$XDG_CONFIG_HOME/bnnflow/sites/NAME.yaml`. Raises ConfigError, in one line with
-    the nearest known name or key, when there is none or a key or value is wrong.
+    User's own: `$XDG_CONFIG_HOME/bnnflow/sites/NAME.yaml`. A file with `extends: NAME` holds what
+    differs from that site. Raises ConfigError, in one line with the nearest known name or key,
+    when there is none or a key or value is wrong.
     """
     path = _find(name_or_path)
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a site config: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no keys, expected name: and pools:")
-    return parse_site({"name": path.stem, **values}, source=path.name)
+    return parse_site({"name": path.stem, **_extended(path, ())}, source=path.name)
 
 
 def parse_site(values: dict[str, Any], *, source: str = "site config") -> SiteConfig:
@@ -79,6 +116,41 @@ def parse_site(values: dict[str, Any], *, source: str = "site config") -> SiteCo
 def list_sites() -> list[str]:
     """Names of the shipped sites and of the user's own."""
     return sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")})
+
+
+def _extended(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The keys of a file over those of the site that it extends."""
+    values = _read(path)
+    base = values.get("extends")
+    if not base:
+        return values
+    below = _find(str(base))
+    if below in (*seen, path):
+        raise ConfigError(f"{path.name} extends itself through {below.name}: name another site")
+    return _merged({**_extended(below, (*seen, path)), "name": path.stem}, values)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Sections are joined key by key; a provider of another kind replaces the whole one."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            same_kind = value.get("kind", old.get("kind")) == old.get("kind")
+            merged[key] = _merged(old, value) if same_kind else value
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a site config: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no keys, expected name: and pools:")
+    return values
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -96,11 +168,11 @@ def _find(name_or_path: str | Path) -> Path:
 def _folders() -> tuple[Path, Path]:
     """The shipped folder, then the user's own."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return _shipped(), Path(home) / "bnnflow" / "sites"
+    return shipped_folder(), Path(home) / "bnnflow" / "sites"
 
 
-def _shipped() -> Path:
-    """Inside the installed package, else beside it in a checkout."""
+def shipped_folder() -> Path:
+    """The shipped site files: inside the installed package, else beside it in a checkout."""
     try:
         found = [Path(str(item)) for item in files(_SHIPPED).iterdir()]
     except ModuleNotFoundError:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from workflows.analyse import analyse
-from workflows.console import DONE, INTERNAL, guarded, print_json, say, stdout_for_figures
+from workflows.console import DONE, INTERNAL, USER, guarded, print_json, say, stdout_for_figures
 
 app = typer.Typer(
     name="bnnflow",
@@ -188,14 +188,18 @@ def site_list(as_json: Json = False) -> None:
 def site_check(
     site: Annotated[str, typer.Argument(help="Name or path.")] = "local",
     start: Annotated[bool, typer.Option("--run", help="Start the pools, ask each one.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where runs will be; default: here.")] = None,
+    wait_s: Annotated[float, typer.Option(help="Longest wait for a pool, queue included.")] = 300.0,
     as_json: Json = False,
-) -> None:
-    """Check a site config; with --run also that its pools start and answer."""
+) -> int:
+    """Check a site config: sizes and batch scripts; with --run, what each pool offers."""
     from executors.check import check_site, site_table
 
     with stdout_for_figures(as_json):
-        figures = check_site(site, run=start)
+        figures = check_site(site, run=start, folder=folder, wait_s=wait_s)
     _show(figures, lambda: site_table(figures), as_json)
+    problems = figures.get("problems", [])
+    return say(f"{len(problems)} problems with site {site}", USER) if problems else DONE
 
 
 @model_app.command("list")

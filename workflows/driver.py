@@ -1,8 +1,8 @@
 """Advances many loops over the futures of the pools; the only writer of their run folders.
 
 A loop that waits for a task holds nobody else up. What a loop asks to commit is written before the
-loop is sent on. A task whose worker was lost is submitted again; a task that reports a failure is
-answered to its loop, which knows what to do about it.
+loop is sent on. A task whose worker was lost is submitted again (`submission`); a task that reports
+a failure is answered to its loop, which knows what to do about it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bnnflow import tasks
 from bnnflow.data import RunStore
-from bnnflow.errors import FaultError, UserError
+from bnnflow.errors import PoolLostError, UserError
 from bnnflow.records import (
     Commit,
     Event,
@@ -30,9 +30,10 @@ from bnnflow.records import (
 )
 from executors.base import Executor, Pool
 from workflows.otf import Loop
+from workflows.submission import Submission
 
-LOST_TASK_TRIES = 3
-"""How often one task is submitted before a lost worker counts as the task's own failure."""
+NOTICE_S = 5.0
+"""How often the pools are asked what there is to tell, while no task ends."""
 
 Task = Callable[[Any], Any]
 PLACES: Mapping[type, tuple[Pool, Task, str]] = {
@@ -53,6 +54,7 @@ class Walker:
     store: RunStore
     on_commit: Callable[[Commit], None]
     on_stop: Callable[[Exception], None] = field(default=lambda _: None)
+    on_notice: Callable[[str], None] = field(default=lambda _: None)
     waiting: list[_Call] = field(default_factory=list)
     many: bool = False
     spent: list[Spent] = field(default_factory=list)
@@ -61,12 +63,15 @@ class Walker:
 
 @dataclass(eq=False)
 class _Call:
-    """One submitted task: its future, and its answer once it is there."""
+    """One submitted task, and its answer once it is there."""
 
-    request: Any
-    future: Future[Any]
-    tries: int = 1
+    submission: Submission
     answer: Any = None
+
+    @property
+    def request(self) -> Any:
+        """What the loop asked for."""
+        return self.submission.request
 
 
 def drive(walkers: Sequence[Walker], executor: Executor) -> None:
@@ -78,9 +83,13 @@ def drive(walkers: Sequence[Walker], executor: Executor) -> None:
     active = [walker for walker in walkers if _advance(walker, None, executor, errors)]
     while active:
         futures = [
-            call.future for walker in active for call in walker.waiting if call.answer is None
+            call.submission.future
+            for walker in active
+            for call in walker.waiting
+            if call.answer is None
         ]
-        wait(futures, return_when=FIRST_COMPLETED)
+        wait(futures, timeout=NOTICE_S, return_when=FIRST_COMPLETED)
+        _tell(active, executor)
         active = [walker for walker in active if _collect(walker, executor, errors)]
     if errors:
         raise errors[0]
@@ -90,8 +99,8 @@ def _collect(walker: Walker, executor: Executor, errors: list[Exception]) -> boo
     """Take finished tasks in; go on when all are there. Returns whether the walker still runs."""
     try:
         for call in walker.waiting:
-            if call.answer is None and call.future.done():
-                _settle(call, executor)
+            if call.answer is None and call.submission.future.done():
+                _settle(call, walker)
     except Exception as error:
         return _stop(walker, error, errors)
     if any(call.answer is None for call in walker.waiting):
@@ -101,18 +110,25 @@ def _collect(walker: Walker, executor: Executor, errors: list[Exception]) -> boo
     return _advance(walker, answers if walker.many else answers[0], executor, errors)
 
 
-def _settle(call: _Call, executor: Executor) -> None:
+def _settle(call: _Call, walker: Walker) -> None:
     """Read a finished future: a record, or a lost worker, whose task is submitted again."""
-    error = call.future.exception()
+    error = call.submission.future.exception()
     if error is None:
-        call.answer = call.future.result()
-    elif isinstance(error, UserError) or not isinstance(error, Exception):
+        call.answer = call.submission.future.result()
+    elif isinstance(error, (UserError, PoolLostError)) or not isinstance(error, Exception):
         raise error
-    elif call.tries < LOST_TASK_TRIES and isinstance(error, FaultError):
-        call.tries += 1
-        call.future = _submit(call.request, executor)
+    elif call.submission.again(error):
+        walker.on_notice(f"{error}. Submitted again")
     else:
         call.answer = _lost(call, error)
+
+
+def _tell(walkers: Sequence[Walker], executor: Executor) -> None:
+    """Pass on what the pools have to say to the walkers that wait for them."""
+    for pool, line in executor.notices():
+        for walker in walkers:
+            if any(PLACES[type(call.request)][0] is pool for call in walker.waiting):
+                walker.on_notice(line)
 
 
 def _advance(walker: Walker, answer: Any, executor: Executor, errors: list[Exception]) -> bool:
@@ -136,7 +152,7 @@ def _start(walker: Walker, request: Any, executor: Executor) -> None:
     walker.many = isinstance(request, tuple)
     requests = request if isinstance(request, tuple) else (request,)
     _idle(walker)
-    walker.waiting = [_Call(each, _submit(each, executor)) for each in requests]
+    walker.waiting = [_Call(_submit(each, executor)) for each in requests]
 
 
 def _commit(walker: Walker, commit: Commit) -> None:
@@ -154,9 +170,9 @@ def _stop(walker: Walker, error: Exception, errors: list[Exception]) -> bool:
     return False
 
 
-def _submit(request: Any, executor: Executor) -> Future[Any]:
+def _submit(request: Any, executor: Executor) -> Submission:
     pool, task, _ = PLACES[type(request)]
-    return executor.submit(pool, task, request)
+    return Submission(executor, pool, task, request)
 
 
 def _book(walker: Walker) -> None:
@@ -179,7 +195,7 @@ def _lost(call: _Call, error: BaseException) -> Failure:
     return Failure(
         task=PLACES[type(call.request)][1].__name__,
         cause=FailureCause.CRASHED,
-        message=f"no answer after {call.tries} tries ({type(error).__name__}: {error})",
+        message=f"no answer after {call.submission.tries} tries ({type(error).__name__}: {error})",
         directory=getattr(call.request, "directory", ""),
         host=platform.node(),
     )

@@ -29,6 +29,7 @@ from bnnflow.units import to_kcal_per_mol
 from executors.base import Executor, Pool
 from workflows.console import guarded
 from workflows.session import derived_seed, newest_ensemble, open_executor
+from workflows.submission import Submission
 
 LOGGER = logging.getLogger(__name__)
 
@@ -92,9 +93,8 @@ def _stretches(
     checkpoint = load_record(done[-1], Segment).checkpoint if done else request.checkpoint
     while checkpoint.step < n_steps:
         size = min(request.n_steps, n_steps - checkpoint.step)
-        segment = executor.submit(
-            Pool.MD, tasks.propagate, replace(request, checkpoint=checkpoint, n_steps=size)
-        ).result()
+        stretch = replace(request, checkpoint=checkpoint, n_steps=size)
+        segment = Submission(executor, Pool.MD, tasks.propagate, stretch).result()
         if isinstance(segment, Failure):
             raise TaskError(f"production MD failed after step {checkpoint.step}: {segment.message}")
         done.append(out / f"{segment.checkpoint.step:06d}.h5")

@@ -50,6 +50,10 @@ class Progress:
         """Say that an error ended this run; others may go on."""
         self.write(f"{self.name}  stopped: {error}")
 
+    def notice(self, line: str) -> None:
+        """Say what the pools have to tell, e.g. that a job waits in its queue."""
+        self.write(f"{self.name}  {line}")
+
     def _line(self, event: object) -> str:
         match event:
             case Labelled():

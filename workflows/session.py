@@ -245,6 +245,7 @@ def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
         store=store,
         on_commit=progress.show,
         on_stop=progress.stop,
+        on_notice=progress.notice,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from bnnflow.analysis.draw import Frames, draw_frames
 from bnnflow.analysis.run import Run, load
 from bnnflow.analysis.validation import VALIDATION_FILE, ValidationResult, judge
 from bnnflow.codec import publish
-from bnnflow.errors import FaultError, RunFolderError, TaskError
+from bnnflow.errors import FaultError, PoolLostError, RunFolderError, TaskError
 from bnnflow.records import (
     EnsembleRef,
     Failure,
@@ -28,6 +27,7 @@ from bnnflow.records import (
 )
 from executors.base import Executor, Pool
 from workflows.session import open_executor
+from workflows.submission import Submission
 
 
 def validate(
@@ -77,8 +77,9 @@ def _newest(run: Run) -> EnsembleRef:
 
 def _label_all(executor: Executor, run: Run, drawn: Frames) -> list[Label | Failure]:
     """Label every frame; one that was finished before comes back from its folder."""
-    pending: list[Future[Label | Failure]] = [
-        executor.submit(
+    pending = [
+        Submission(
+            executor,
             Pool.DFT,
             tasks.label,
             LabelRequest(
@@ -90,13 +91,16 @@ def _label_all(executor: Executor, run: Run, drawn: Frames) -> list[Label | Fail
         )
         for step, structure in zip(drawn.steps, drawn.structures, strict=True)
     ]
-    return [_outcome(future) for future in pending]
+    return [_outcome(submission) for submission in pending]
 
 
-def _outcome(future: Future[Label | Failure]) -> Label | Failure:
+def _outcome(submission: Submission) -> Label | Failure:
     """A label lost with its worker costs that frame only."""
     try:
-        return future.result()
+        outcome: Label | Failure = submission.result()
+        return outcome
+    except PoolLostError:
+        raise
     except FaultError as error:
         return Failure("label", FailureCause.CRASHED, str(error))
 
@@ -107,12 +111,15 @@ def _predict_all(
     """Predictions of the fine-tuned ensemble, and of the foundation model."""
     potential = run.config.potential.record()
     pending = [
-        executor.submit(
-            Pool.MD, tasks.predict, PredictRequest(potential, which, run.floor, structures)
+        Submission(
+            executor,
+            Pool.MD,
+            tasks.predict,
+            PredictRequest(potential, which, run.floor, structures),
         )
         for which in (ensemble, None)
     ]
-    tuned, foundation = (_predicted(future.result()) for future in pending)
+    tuned, foundation = (_predicted(submission.result()) for submission in pending)
     return tuned, foundation
 
 

@@ -25,11 +25,11 @@ def page() -> str:
     fields = RunConfig.model_fields
     alone = {name: field for name, field in fields.items() if not _is_section(field.annotation)}
     tables = [
-        _table(name, _about(field.annotation), getattr(field.annotation, "model_fields", {}))
+        table(name, _about(field.annotation), getattr(field.annotation, "model_fields", {}))
         for name, field in fields.items()
         if name not in alone
     ]
-    return "\n".join([HEAD, *tables, _table("Outside the sections", ALONE, alone)])
+    return "\n".join([HEAD, *tables, table("Outside the sections", ALONE, alone)])
 
 
 def _is_section(annotation: Any) -> bool:
@@ -40,7 +40,8 @@ def _about(section: Any) -> str:
     return str(section.__doc__ or "").splitlines()[0]
 
 
-def _table(title: str, about: str, fields: Mapping[str, FieldInfo]) -> str:
+def table(title: str, about: str, fields: Mapping[str, FieldInfo]) -> str:
+    """One section of a page of keys: a heading, a line about it, a row per key."""
     rows = [f"| `{key}` | {_default(each)} | {_meaning(each)} |" for key, each in fields.items()]
     head = ["| Key | Default | Meaning |", "|---|---|---|"]
     return "\n".join([f"## {title}", "", about, "", *head, *rows, ""])

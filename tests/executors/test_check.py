@@ -21,11 +21,11 @@ def test_sizes_are_numbers():
     assert "chains per task auto" in table
 
 
-def test_probes_report_what_each_pool_runs(pools, monkeypatch):
+def test_probes_report_what_each_pool_runs(pools, monkeypatch, tmp_path):
     class Started:
         """The session's pools, which this check must not close."""
 
-        def __init__(self, site):
+        def __init__(self, site, folder):
             pass
 
         def __enter__(self):
@@ -35,12 +35,16 @@ def test_probes_report_what_each_pool_runs(pools, monkeypatch):
             pass
 
     monkeypatch.setattr(check, "ParslExecutor", Started)
-    figures = check_site("local", run=True)
+    figures = check_site("local", run=True, folder=tmp_path)
+    assert figures["problems"] == []
+    assert list(tmp_path.iterdir()) == []
     assert set(figures["probes"]) == {"gpu", "dft", "md"}
     here = probe(check.PACKAGES)
     for found in figures["probes"].values():
         assert (found["python"], found["packages"]) == (here.python, here.packages)
         assert found["process"] != here.process
+        assert found["shared_folder"] is True
+        assert abs(found["clock_offset_s"]) <= found["round_trip_s"]  # the same clock
     assert "gpu  answers from " in site_table(figures)
 
 

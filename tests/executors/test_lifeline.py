@@ -8,8 +8,8 @@ import pytest
 
 from bnnflow.errors import ConfigError
 from executors import lifeline
+from executors.blocks.local import end_groups, running_groups
 from executors.lifeline import Lifeline, check_programs
-from executors.local_blocks import end_groups, running_groups
 
 
 def bound_shell(line, commands):

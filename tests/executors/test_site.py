@@ -5,7 +5,7 @@ import pytest
 from bnnflow.errors import ConfigError
 from executors import pool_config
 from executors.pool_config import GpuPool
-from executors.site import list_sites, load_site, parse_site
+from executors.site import list_sites, load_site, parse_site, shipped_folder
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_accelerators_that_cannot_be_shared(workers, given):
         ({"pools": {"cpu": {}}}, "pools.cpu is not a known key: did you mean pools.gpu"),
         ({"pools": {"dft": {"workers_per_node": 0}}}, "pools.dft.workers_per_node is 0"),
         ({"pools": {"dft": {"workers_per_node": "two"}}}, "workers_per_node is 'two'"),
-        ({"pools": {"dft": {"provider": {"kind": "slurm"}}}}, "kind is 'slurm', expected 'local'"),
+        ({"pools": {"dft": {"provider": {"kind": "sge"}}}}, "provider.kind is 'sge', expected 'l"),
         ({"pools": {"gpu": {"chains_per_task": 0}}}, "a whole number above 0, or auto"),
         ({"pools": {"dft": {"chains_per_task": 1}}}, "pools.dft.chains_per_task is not a known"),
         ({"heartbeat_threshold_s": 6}, "at least twice"),
@@ -115,7 +115,8 @@ def test_sites_are_found_by_path_and_in_the_users_folder(tmp_path, monkeypatch):
     assert load_site("mine").description == "from the user's folder"
     assert load_site(tmp_path / "there.yml").name == "elsewhere"
     assert load_site(tmp_path / "there.yml").pools.md.workers_per_node == 3
-    assert list_sites() == ["local", "mine"]
+    shipped = {path.stem for path in shipped_folder().glob("*.yaml")}
+    assert list_sites() == sorted(shipped | {"mine"})
 
 
 def test_a_shipped_name_comes_before_a_path(tmp_path, monkeypatch):
@@ -129,7 +130,35 @@ def test_an_unknown_site_names_the_nearest():
     with pytest.raises(ConfigError, match=r"no site 'locl'.*did you mean local"):
         load_site("locl")
     with pytest.raises(ConfigError, match=r"known sites: .*local"):
-        load_site("jupiter")
+        load_site("xyz")
+
+
+def test_a_site_extends_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below.yaml").write_text(
+        "idle_s: 7\npools:\n  dft:\n    workers_per_node: 4\n"
+        "    provider: {kind: slurm, partition: cpu, walltime: 02:00:00}\n"
+    )
+    (tmp_path / "above.yaml").write_text(
+        "extends: below.yaml\npools:\n  dft: {provider: {account: m1, walltime: 00:30:00}}\n"
+    )
+    site = load_site("above.yaml")
+    dft = site.pools.dft
+    assert (site.name, site.idle_s, dft.workers_per_node) == ("above", 7, 4)
+    assert (dft.provider.partition, dft.provider.account) == ("cpu", "m1")
+    assert dft.provider.walltime == "00:30:00"
+    (tmp_path / "other.yaml").write_text(
+        "extends: below.yaml\npools: {dft: {provider: {kind: local}}}\n"
+    )
+    assert load_site("other.yaml").pools.dft.provider.kind == "local"
+
+
+def test_a_site_that_extends_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_site("a.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [\n"])

@@ -5,7 +5,8 @@ import os
 from parsl.dataflow.dflow import DataFlowKernelLoader
 
 from executors.base import Pool
-from executors.parsl_config import THREAD_VARIABLES, block_start, parsl_config
+from executors.blocks.start import THREAD_VARIABLES, block_start
+from executors.parsl_config import parsl_config
 from executors.pool_config import PoolConfig
 from executors.probe import probe
 from executors.provenance import check_one_place

@@ -12,11 +12,18 @@ import pytest
 from canned import Answers, failure, first_state, plan, play
 
 from bnnflow import tasks
-from bnnflow.errors import FaultError, ReferenceError, TaskError
+from bnnflow.errors import (
+    BlockLostError,
+    FaultError,
+    PoolLostError,
+    ReferenceError,
+    TaskError,
+)
 from bnnflow.records import Commit, Failure, FailureCause, LabelRequest, Spent
 from executors.base import Pool
-from workflows.driver import LOST_TASK_TRIES, Walker, drive
+from workflows.driver import Walker, drive
 from workflows.otf import fine_tune
+from workflows.submission import LOST_BLOCK_TRIES, LOST_TASK_TRIES
 
 STATE = first_state()
 
@@ -51,6 +58,9 @@ class FakeExecutor:
         self.futures.append(Future())
         self.serve(self)
         return self.futures[-1]
+
+    def notices(self) -> list[tuple[Pool, str]]:
+        return []
 
     @property
     def directories(self) -> list[str]:
@@ -217,6 +227,51 @@ def test_task_lost_too_often_is_answered_as_a_failure() -> None:
     assert isinstance(got[0], Failure)
     assert (got[0].task, got[0].cause) == ("label", FailureCause.CRASHED)
     assert got[0].directory == "a" and "worker died" in got[0].message
+
+
+def test_a_block_lost_is_not_a_failure_of_the_calculation() -> None:
+    """Far more losses than a task has tries, and the answer is the task's own."""
+    got: list[Any] = []
+    told: list[str] = []
+    lost = [BlockLostError("walltime")] * (LOST_BLOCK_TRIES - 1)
+    deaths = [FaultError("worker died")] * (LOST_TASK_TRIES - 1)
+    executor = answered([*lost, *deaths, "there"])
+    one = walker(asking(["a"], got))
+    one.on_notice = told.append
+    drive([one], executor)  # type: ignore[arg-type]
+    assert got == ["there"] and len(executor.submitted) == len(lost) + len(deaths) + 1
+    assert told[0] == "walltime. Submitted again" and len(told) == len(lost) + len(deaths)
+
+
+def test_blocks_lost_for_ever_stop_the_run_without_a_failure() -> None:
+    got: list[Any] = []
+    store = FakeStore()
+    executor = answered([BlockLostError("walltime")] * LOST_BLOCK_TRIES)
+    with pytest.raises(PoolLostError, match=rf"label lost its workers {LOST_BLOCK_TRIES} times"):
+        drive([walker(asking(["a"], got), store)], executor)  # type: ignore[arg-type]
+    assert got == [] and store.closed and not store.commits
+
+
+def test_a_lost_pool_stops_the_run_at_once() -> None:
+    got: list[Any] = []
+    executor = answered([PoolLostError("no such partition")])
+    with pytest.raises(PoolLostError, match="no such partition"):
+        drive([walker(asking(["a"], got))], executor)  # type: ignore[arg-type]
+    assert got == [] and len(executor.submitted) == 1
+
+
+def test_what_the_pools_tell_reaches_the_walkers_that_wait_for_them() -> None:
+    news = [[(Pool.DFT, "a job waits"), (Pool.MD, "not for you")], [], []]
+
+    class Telling(FakeExecutor):
+        def notices(self) -> list[tuple[Pool, str]]:
+            return news.pop(0)
+
+    told: list[str] = []
+    one = walker(asking(["a"], []))
+    one.on_notice = told.append
+    drive([one], Telling(lambda executor: executor.futures[-1].set_result("there")))  # type: ignore[arg-type]
+    assert told == ["a job waits"]
 
 
 def test_unforeseen_error_of_a_task_is_answered_at_once() -> None:

@@ -1,0 +1,61 @@
+"""What stands above the tables of the page about site files."""
+
+GUIDE = """# Site files
+
+Made by `python -m executors.schema.page`. A site file says where work runs: one page of YAML, no
+code. `bnnflow site list` names the shipped ones; a site is found by that name, by the path of a
+file, or as `NAME.yaml` in `$XDG_CONFIG_HOME/bnnflow/sites` (`~/.config/bnnflow/sites`). A key that
+is not here is refused, with the nearest known one. Units are in the names.
+
+```yaml
+description: a cluster with Slurm, CPU nodes of 64 cores, GPU nodes of 4
+interface: ib0                  # the network that the nodes reach this machine by
+pools:
+  gpu:                          # chains, pinned one per GPU, on 2 nodes: chains are dealt to 8 GPUs
+    accelerators: 4
+    provider: {kind: slurm, account: $BNNFLOW_ACCOUNT, partition: gpu, walltime: 04:00:00,
+               nodes_per_block: 2, gpus_per_node: 4}
+  dft:                          # two labels at once, each on two whole nodes
+    modules: [QuantumESPRESSO]
+    mpi: {placement: nodes, launcher: srun, nodes_per_label: 2, ranks_per_node: 64}
+    provider: {kind: slurm, account: $BNNFLOW_ACCOUNT, partition: cpu, walltime: 12:00:00,
+               longest_task: 02:00:00, nodes_per_block: 4, max_blocks: 2}
+  md:                           # one walker at a time, on one GPU of a shared node
+    accelerators: 1
+    provider: {kind: slurm, account: $BNNFLOW_ACCOUNT, partition: gpu, walltime: 04:00:00,
+               exclusive: false, cores_per_node: 8, gpus_per_node: 1}
+```
+
+**A site of your own from a shipped one.** `extends: NAME` takes that site and changes the keys that
+the file gives. Accounts, partitions, QOS and queues can also come from the environment
+(`account: $BNNFLOW_ACCOUNT`). A site with a variable that is not set, or a `<your ...>` left in it,
+is refused before anything is submitted, with the keys that are still to be given.
+
+```yaml
+extends: perlmutter
+pools:
+  dft: {provider: {account: m1234, qos: debug, walltime: 00:30:00}}
+```
+
+**Check it.** `bnnflow site check NAME` prints the sizes and the batch script that each pool would
+submit, without submitting; with `--run` it starts every pool and reports cores, GPUs, MPI ranks,
+code versions, whether the run folder's file system is shared, and the clock.
+
+**Where the coordinator runs.** `bnnflow run` itself is one light process, on a login node or in a
+small job; run folders must be on a file system that all nodes see. Blocks are asked for when there
+are tasks, and given back after `idle_s` without any. When the coordinator ends, its jobs are
+cancelled, queued ones too; if it is killed, a watcher beside it does that, and workers that hear
+nothing from it for `heartbeat_threshold_s` end by themselves.
+
+**Block end.** A block takes no task that `longest_task` does not leave time for. A task whose block
+is lost all the same (walltime, node failure, scancel) is run again; it does not count as a failure
+of the calculation, and a half-run chain goes on from its checkpoint.
+
+**MPI codes.** `mpi.placement: nodes` gives every label whole nodes (several labels at once in one
+block when it has enough nodes); `pack` puts several labels on each node, each started by its own
+launcher. Workers get the launcher's words in `BNNFLOW_LAUNCHER`; a run's `reference.launcher`
+comes first.
+
+**Flux.** Parsl's own FluxExecutor starts a process per task, in which the model would be loaded
+anew each time; here a block is a job of `flux batch` with workers that stay.
+"""
