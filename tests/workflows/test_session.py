@@ -244,6 +244,7 @@ class Kept:
     def __init__(self, executor: Any) -> None:
         self.submit = executor.submit
         self.chains_per_task = executor.chains_per_task
+        self.notices = executor.notices
 
     def __enter__(self) -> Kept:
         return self
