@@ -54,7 +54,9 @@ of the calculation, and a half-run chain goes on from its checkpoint.
 **MPI codes.** `mpi.placement: nodes` gives every label whole nodes (several labels at once in one
 block when it has enough nodes); `pack` puts several labels on each node, each started by its own
 launcher. Workers get the launcher's words in `BNNFLOW_LAUNCHER`; a run's `reference.launcher`
-comes first.
+comes first. To pack under Slurm use `srun`: Open MPI's `mpirun` may ask Slurm for a step of its own
+and then run one label after the other, unless `worker_init` keeps it on its node
+(`export OMPI_MCA_plm=isolated OMPI_MCA_ras=^slurm`, Open MPI 4).
 
 **Flux.** Parsl's own FluxExecutor starts a process per task, in which the model would be loaded
 anew each time; here a block is a job of `flux batch` with workers that stay.

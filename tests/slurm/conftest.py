@@ -1,0 +1,117 @@
+"""A real Slurm on this machine, for the tests marked slurm; skipped where it cannot be had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+CLUSTER = HERE / "cluster.sh"
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "mpirun", "setpriv")
+sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("workflows", "data"))]
+
+QUICK = {"kind": "slurm", "exclusive": False, "poll_s": 1, "longest_task": "00:02:00"}
+"""What all pools of the tests have in common."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder is marked slurm."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slurm)
+
+
+def lacking() -> str:
+    """Why there can be no Slurm here; "" when there can."""
+    if os.geteuid() != 0:
+        return "a Slurm of its own needs root"
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    return f"{', '.join(missing)} not found: run .ci/install-slurm" if missing else ""
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Path]:
+    """A cluster of three nodes; SLURM_CONF is set while it is up."""
+    if lacking():
+        pytest.skip(lacking())
+    folder = Path(tempfile.mkdtemp(prefix="bnnflow-slurm-"))
+    folder.chmod(0o755)  # munge wants its socket where others could reach it
+    subprocess.run([CLUSTER, "up", folder], check=True, timeout=60)
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    yield folder
+    subprocess.run([CLUSTER, "down", folder], check=True, timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+    if before is None:
+        del os.environ["SLURM_CONF"]
+    else:
+        os.environ["SLURM_CONF"] = before
+
+
+@pytest.fixture
+def empty_queue(slurm: Path) -> Iterator[None]:
+    """No job before the test, and none after it."""
+    assert jobs() == {}
+    yield
+    subprocess.run(["scancel", "--user=root"], check=True, timeout=10)
+    wait_until(lambda: jobs() == {}, 30.0)
+
+
+def jobs() -> dict[str, str]:
+    """State of every job in the queue, by id; one that only cleans up counts as gone."""
+    asked = ["squeue", "--noheader", "--format=%i %T"]
+    output = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
+    found = dict(line.split() for line in output.splitlines())
+    return {name: state for name, state in found.items() if state != "COMPLETING"}
+
+
+def named(pool: str) -> list[str]:
+    """Ids of the jobs of one pool."""
+    asked = ["squeue", "--noheader", "--format=%i %T %j"]
+    output = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
+    rows = [line.split() for line in output.splitlines()]
+    return [row[0] for row in rows if row[1] != "COMPLETING" and f".{pool}." in row[2]]
+
+
+def wait_until(condition: Callable[[], Any], limit_s: float) -> float:
+    """Wait for something; returns the seconds it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < limit_s, f"not within {limit_s} s"
+        time.sleep(0.1)
+    return time.monotonic() - started
+
+
+def site_values(**pools: dict[str, Any]) -> dict[str, Any]:
+    """A site with all three pools on the cluster; keys of a pool replace those here."""
+    values: dict[str, Any] = {
+        "gpu": {
+            "accelerators": 2,
+            "provider": {**QUICK, "partition": "gpu", "cores_per_node": 2, "gpus_per_node": 2},
+        },
+        "dft": {
+            "mpi": {"placement": "nodes", "launcher": "srun", "ranks_per_node": 2},
+            "provider": {**QUICK, "partition": "cpu", "exclusive": True, "nodes_per_block": 2},
+        },
+        "md": {
+            "workers_per_node": 1,
+            "provider": {**QUICK, "partition": "md", "cores_per_node": 1},
+        },
+    }
+    return {
+        "name": "onemachine",
+        "address": "127.0.0.1",
+        "heartbeat_period_s": 1,
+        "heartbeat_threshold_s": 5,
+        "idle_s": 300,
+        "pools": {**values, **pools},
+    }
