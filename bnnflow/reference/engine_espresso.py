@@ -41,8 +41,8 @@ _ISOLATIONS = ("none", "martyna-tuckerman", "2D")
 class EspressoReference(Periodic):
     """pw.x. Besides the settings of `Periodic`:
 
-    functional: LDA (Perdew-Zunger), PBE, PBEsol or BLYP; any other name is given to pw.x as it is if
-    pseudo_functional says what the pseudopotentials are made for. ecutwfc_eV: plane-wave cutoff of
+    functional: LDA (Perdew-Zunger), PBE, PBEsol or BLYP; any other name is given to pw.x as it is
+    if pseudo_functional says what the pseudopotentials are made for. ecutwfc_eV: plane-wave cutoff of
     the orbitals; ecutrho_eV: of the density, 0 for 4 times it with norm-conserving pseudopotentials
     and 8 times with any other. pseudopotentials: file per element; pseudo_folder: where they are,
     "" for $ESPRESSO_PSEUDO or Debian's folder. hubbard_U_eV: per element, in the syntax of pw.x
@@ -177,7 +177,7 @@ class EspressoReference(Periodic):
         return replace(found, details={**found.details, "pseudopotentials": files})
 
     def remedies(self) -> tuple[Remedy, ...]:
-        """Mix less; mix little, screened, with the robust solver; begin with smeared occupations."""
+        """Mix less; mix little, screened, with a robust solver; begin with smeared occupations."""
         steps = 3 * self.max_steps
         less = replace(self, mixing_beta=0.3, max_steps=steps)
         robust = replace(

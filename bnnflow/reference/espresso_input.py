@@ -21,12 +21,13 @@ RYDBERG = HARTREE / 2
 NAMELISTS = ("control", "system", "electrons")
 
 # Entries that come from the options, so that the label can speak for them.
-OURS = frozenset(
-    "calculation prefix outdir pseudo_dir tprnfor tstress disk_io ibrav nat ntyp ecutwfc ecutrho "
-    "input_dft occupations smearing degauss nspin tot_magnetization tot_charge lda_plus_u "
-    "assume_isolated conv_thr electron_maxstep mixing_beta mixing_mode diagonalization startingpot "
-    "celldm a b c".split()
-)
+_OURS = """
+    calculation prefix outdir pseudo_dir tprnfor tstress disk_io ibrav nat ntyp ecutwfc ecutrho
+    input_dft occupations smearing degauss nspin tot_magnetization tot_charge lda_plus_u
+    assume_isolated conv_thr electron_maxstep mixing_beta mixing_mode diagonalization startingpot
+    celldm a b c
+"""
+OURS = frozenset(_OURS.split())
 
 _FUNCTIONAL_NAMES = {"LDA": "PZ"}
 

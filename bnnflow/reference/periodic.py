@@ -23,8 +23,8 @@ _MARGIN_A = 5.0
 class Periodic(Plain):
     """Settings of a code that calculates crystals, and molecules in a box, as an MPI program.
 
-    k_points: three numbers of points, or k_spacing_per_A: longest step, 1/Å with 2π; k_mesh: "gamma"
-    or "monkhorst-pack" (`meshes.Mesh`); a molecule is calculated at Gamma. box_A: side of the cube
+    k_points: three numbers of points, or k_spacing_per_A: longest step, 1/Å with 2π; k_mesh:
+    "gamma" or "monkhorst-pack" (`meshes.Mesh`); a molecule is calculated at Gamma. box_A: side of the cube
     around a molecule. smearing: of the occupations, "none" fills the lowest states;
     smearing_width_eV: kT for Fermi-Dirac, σ for Gaussian. spin: "multiplicity" fixes the moment to
     the structure's; "free" lets it follow from starting_magnetization, μB per atom of an element.
@@ -139,9 +139,9 @@ class Periodic(Plain):
                 "spin: multiplicity, or multiplicity 1"
             )
         # smeared and unpolarised, an odd electron fills up and down by halves, as in any metal
-        if self.smearing == NO_SMEARING or self.polarized(structure):
-            if self.spin != FREE:
-                check_spin(structure, n_electrons=n_electrons)
+        halves = self.smearing != NO_SMEARING and not self.polarized(structure)
+        if self.spin != FREE and not halves:
+            check_spin(structure, n_electrons=n_electrons)
 
     def returned(
         self, sent: Structure, *, numbers: IntArray, positions: FloatArray, cell: FloatArray
