@@ -42,14 +42,14 @@ class EspressoReference(Periodic):
     """pw.x. Besides the settings of `Periodic`:
 
     functional: LDA (Perdew-Zunger), PBE, PBEsol or BLYP; any other name is given to pw.x as it is
-    if pseudo_functional says what the pseudopotentials are made for. ecutwfc_eV: plane-wave cutoff of
-    the orbitals; ecutrho_eV: of the density, 0 for 4 times it with norm-conserving pseudopotentials
-    and 8 times with any other. pseudopotentials: file per element; pseudo_folder: where they are,
-    "" for $ESPRESSO_PSEUDO or Debian's folder. hubbard_U_eV: per element, in the syntax of pw.x
-    before 7.1. assume_isolated: pw.x's treatment of molecules and slabs. conv_thr_eV: estimated
-    energy error; mixing, diagonalization, max_steps: of the SCF. restart: begin with the density of
-    the label before. pools: groups of ranks that share the k-points. extra: further entries per
-    namelist, {"system": {"vdw_corr": "dft-d3"}}.
+    if pseudo_functional says what the pseudopotentials are made for. ecutwfc_eV: plane-wave cutoff
+    of the orbitals; ecutrho_eV: of the density, 0 for 4 times it with norm-conserving
+    pseudopotentials and 8 times with any other. pseudopotentials: file per element; pseudo_folder:
+    where they are, "" for $ESPRESSO_PSEUDO or Debian's folder. hubbard_U_eV: per element, in the
+    syntax of pw.x before 7.1. assume_isolated: pw.x's treatment of molecules and slabs.
+    conv_thr_eV: estimated energy error; mixing_beta, mixing_mode, diagonalization, max_steps: of
+    the SCF. restart: begin with the density of the label before. pools: groups of ranks that share
+    the k-points. extra: further entries per namelist, {"system": {"vdw_corr": "dft-d3"}}.
     """
 
     ecutwfc_eV: float

@@ -10,7 +10,9 @@ from typing import Any
 from bnnflow.errors import ConfigError
 from bnnflow.reference.base import Reference
 from bnnflow.reference.engine_ase import ASEReference
+from bnnflow.reference.engine_cp2k import CP2KReference
 from bnnflow.reference.engine_espresso import EspressoReference
+from bnnflow.reference.engine_gpaw import GPAWReference
 from bnnflow.reference.engine_pyscf import PySCFReference
 from bnnflow.reference.engine_tblite import TBLiteReference
 
@@ -18,7 +20,9 @@ _ENGINES: Mapping[str, type[Any]] = {
     "pyscf": PySCFReference,
     "tblite": TBLiteReference,
     "ase": ASEReference,
+    "cp2k": CP2KReference,
     "espresso": EspressoReference,
+    "gpaw": GPAWReference,
 }
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
