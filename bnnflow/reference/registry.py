@@ -9,10 +9,12 @@ from typing import Any
 
 from bnnflow.errors import ConfigError
 from bnnflow.reference.base import Reference
+from bnnflow.reference.engine_aims import AimsReference
 from bnnflow.reference.engine_ase import ASEReference
 from bnnflow.reference.engine_cp2k import CP2KReference
 from bnnflow.reference.engine_espresso import EspressoReference
 from bnnflow.reference.engine_gpaw import GPAWReference
+from bnnflow.reference.engine_orca import ORCAReference
 from bnnflow.reference.engine_pyscf import PySCFReference
 from bnnflow.reference.engine_tblite import TBLiteReference
 
@@ -23,6 +25,8 @@ _ENGINES: Mapping[str, type[Any]] = {
     "cp2k": CP2KReference,
     "espresso": EspressoReference,
     "gpaw": GPAWReference,
+    "aims": AimsReference,
+    "orca": ORCAReference,
 }
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
