@@ -13,11 +13,13 @@ from bnnflow.records import Failure, Label, Structure
 class Remedy:
     """Another way to the same self-consistent solution, for when the usual one does not get there.
 
-    name: what is done differently, in words; reference: the code with that, at the same level.
+    name: what is done differently, in words; reference: the code with that, at the same level;
+    start: a calculation before it, at any level, whose `restart_files` it begins with.
     """
 
     name: str
     reference: Reference
+    start: Reference | None = None
 
 
 class Reference(Protocol):

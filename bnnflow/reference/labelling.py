@@ -21,7 +21,7 @@ from typing import Any
 from bnnflow import codec
 from bnnflow.errors import ReferenceError, UserError
 from bnnflow.records import Failure, FailureCause, Handling, Label, LabelRequest
-from bnnflow.reference.base import InProcess, Reference
+from bnnflow.reference.base import InProcess, Reference, Remedy
 from bnnflow.reference.checks import failed, same_structure
 from bnnflow.reference.evidence import (
     LOG,
@@ -93,9 +93,24 @@ def _solve(request: LabelRequest, directory: Path) -> Label | Failure:
         if isinstance(outcome, Label) or outcome.cause is not FailureCause.NOT_CONVERGED:
             break
         _same_level(remedy.reference, reference)
-        outcome = _attempt(remedy.reference, request, directory, deadline=deadline)
+        outcome = _remedied(remedy, request, directory, deadline=deadline)
+        if not reference.restart_files:
+            drop_restart_files(remedy.reference, request.directory)
         tried.append(remedy.name)
     return _told(usual, outcome, tried)
+
+
+def _remedied(
+    remedy: Remedy, request: LabelRequest, directory: Path, *, deadline: float
+) -> Label | Failure:
+    """The remedy's calculation, after the one it begins with, if there is one."""
+    if remedy.start is None:
+        return _attempt(remedy.reference, request, directory, deadline=deadline)
+    start = _attempt(remedy.start, request, directory, deadline=deadline)
+    if isinstance(start, Failure):
+        return start
+    before = request.directory
+    return _attempt(remedy.reference, request, directory, deadline=deadline, previous=before)
 
 
 def _attempt(
@@ -121,7 +136,7 @@ def _attempt(
         return replace(outcome, directory=str(attempt), traceback=log_tail(attempt / LOG))
     tidy(reference, attempt, request.handling.keep)
     drop_restart_files(reference, request.previous)
-    source = Path(previous).name if restarted else ""
+    source = Path(previous).name if restarted and previous == request.previous else ""
     return _noted(outcome, restarted_from=source) if source else outcome
 
 

@@ -9,16 +9,24 @@ from typing import Any
 
 from bnnflow.errors import ConfigError
 from bnnflow.reference.base import Reference
+from bnnflow.reference.engine_aims import AimsReference
 from bnnflow.reference.engine_ase import ASEReference
+from bnnflow.reference.engine_cp2k import CP2KReference
+from bnnflow.reference.engine_espresso import EspressoReference
+from bnnflow.reference.engine_gpaw import GPAWReference
+from bnnflow.reference.engine_orca import ORCAReference
 from bnnflow.reference.engine_pyscf import PySCFReference
 from bnnflow.reference.engine_tblite import TBLiteReference
 
-_Engine = type[PySCFReference] | type[TBLiteReference] | type[ASEReference]
-
-_ENGINES: Mapping[str, _Engine] = {
+_ENGINES: Mapping[str, type[Any]] = {
     "pyscf": PySCFReference,
     "tblite": TBLiteReference,
     "ase": ASEReference,
+    "cp2k": CP2KReference,
+    "espresso": EspressoReference,
+    "gpaw": GPAWReference,
+    "aims": AimsReference,
+    "orca": ORCAReference,
 }
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -27,11 +35,12 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "float": (int, float),
     "str": (str,),
     "Mapping[str, Any]": (Mapping,),
+    "Sequence[int]": (list, tuple),
 }
 
 
 def build_reference(spec: Mapping[str, Any]) -> Reference:
-    """Make a reference from `{"engine": "pyscf" | "tblite" | "ase", **options}`.
+    """Make a reference from `{"engine": NAME, **options}`.
 
     Raises ConfigError for an unknown engine or option and for a value of the wrong kind,
     ReferenceError when the engine's package is not installed.
@@ -42,7 +51,8 @@ def build_reference(spec: Mapping[str, Any]) -> Reference:
     engine = _ENGINES[name]
     options = {key: value for key, value in spec.items() if key != "engine"}
     _check_options(name, options, {item.name: item for item in fields(engine)})
-    return engine(**options)
+    reference: Reference = engine(**options)
+    return reference
 
 
 def _check_options(
