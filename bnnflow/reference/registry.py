@@ -12,13 +12,15 @@ from bnnflow.reference.base import Reference
 from bnnflow.reference.engine_ase import ASEReference
 from bnnflow.reference.engine_pyscf import PySCFReference
 from bnnflow.reference.engine_tblite import TBLiteReference
+from bnnflow.reference.vasp import VASPReference
 
-_Engine = type[PySCFReference] | type[TBLiteReference] | type[ASEReference]
+_Engine = type[PySCFReference] | type[TBLiteReference] | type[ASEReference] | type[VASPReference]
 
 _ENGINES: Mapping[str, _Engine] = {
     "pyscf": PySCFReference,
     "tblite": TBLiteReference,
     "ase": ASEReference,
+    "vasp": VASPReference,
 }
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -31,7 +33,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def build_reference(spec: Mapping[str, Any]) -> Reference:
-    """Make a reference from `{"engine": "pyscf" | "tblite" | "ase", **options}`.
+    """Make a reference from `{"engine": "pyscf" | "tblite" | "ase" | "vasp", **options}`.
 
     Raises ConfigError for an unknown engine or option and for a value of the wrong kind,
     ReferenceError when the engine's package is not installed.
@@ -61,7 +63,16 @@ def _check_options(
 
 
 def _is_kind(value: object, kind: str) -> bool:
-    """Whether a value is of the annotated kind; a bool is no number."""
+    """Whether a value is of the annotated kind, such as "int | None"; a bool is no number."""
+    return any(_is_one(value, one) for one in kind.split(" | "))
+
+
+def _is_one(value: object, kind: str) -> bool:
+    if kind == "None":
+        return value is None
+    if kind.startswith("Sequence["):
+        inner = kind.removeprefix("Sequence[").removesuffix("]")
+        return isinstance(value, (list, tuple)) and all(_is_kind(item, inner) for item in value)
     if isinstance(value, bool):
         return kind == "bool"
     return isinstance(value, _KINDS[kind])
