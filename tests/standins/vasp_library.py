@@ -1,7 +1,7 @@
 """A made-up POTCAR library, and what to run as VASP in tests.
 
-With `BNNFLOW_TEST_VASP="vasp_std"` (a command) and `VASP_PP_PATH` set, the tests run the real VASP with
-the real library instead of the stand-in and POTCARs that hold titles and figures only.
+With `BNNFLOW_TEST_VASP` (a command, such as vasp_std) and `VASP_PP_PATH` set, the tests run VASP
+itself with that library instead of the stand-in and POTCARs that hold titles and figures only.
 """
 
 from __future__ import annotations

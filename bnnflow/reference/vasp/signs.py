@@ -55,7 +55,8 @@ SIGNS: tuple[Sign, ...] = (
     Sign(r"hard stop (encountered|was set)", _CRASHED, "a STOPCAR ended it"),
     Sign(r"SIGSEGV|segmentation fault", _CRASHED,
          "segmentation fault: allow a larger stack (ulimit -s unlimited), or more ranks"),
-    Sign(r"could not access|not find an executable|execve\(\).*No such file|command not found",
+    Sign(r"could not access|not find an executable|processes failed to start"
+         r"|execve\(\).*No such file|command not found",
          _BAD_INPUT,
          "the program was not found: correct program, or load its module in worker_init"),
     Sign(r"VERY BAD NEWS|internal error", _CRASHED, "an internal error of VASP"),

@@ -102,7 +102,8 @@ def _where(open_tags: list[ET.Element], error: ET.ParseError) -> str:
     if not open_tags:
         return "it is empty" if "no element" in str(error) else f"it is no XML ({error})"
     inside = "/".join(element.tag for element in open_tags[:3])
-    ended = "ends" if "no element found" in str(error) else f"cannot be read ({error})"
+    cut = any(sign in str(error) for sign in ("no element found", "unclosed token"))
+    ended = "ends" if cut else f"cannot be read ({error})"
     calculation = [element for element in open_tags if element.tag == "calculation"]
     done = f" after {len(calculation[0].findall('scstep'))} electronic steps" if calculation else ""
     return f"it {ended} inside <{inside}>{done}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.lj import LennardJones
 from ase.data import covalent_radii
 from ase.units import Bohr, Hartree, kB
 
@@ -111,6 +110,8 @@ def _is_cycle(line: str) -> bool:
 
 def _pair_potential(job: Job) -> Solution:
     """No electrons: the electronic steps are a made-up approach to the energy."""
+    from ase.calculators.lj import LennardJones  # it imports scipy, which takes longer than it
+
     atoms = Atoms(job.atoms.numbers, job.atoms.positions, cell=job.atoms.cell, pbc=True)
     sigma = 2 ** (5 / 6) * covalent_radii[sorted(set(atoms.numbers))].min()
     atoms.calc = LennardJones(sigma=sigma, epsilon=0.1, rc=5.0, ro=4.0, smooth=True)
