@@ -214,6 +214,19 @@ def test_verlet_keeps_no_temperature_schedule(config_file):
     assert "verlet" in refused(config_file, *overrides, "dynamics.kind=verlet")
 
 
+def test_equilibration_comes_before_other_dynamics(config_file):
+    before = load_config(config_file)
+    assert "equilibration_ps" not in before.to_yaml()
+    assert before.dynamics.record().equilibration_fs is None
+    overrides = ["dynamics.kind=verlet", "dynamics.equilibration_ps=0.02"]
+    config = load_config(config_file, overrides)
+    assert config.dynamics.record().equilibration_fs == 20.0
+    assert config_from_yaml(config.to_yaml()) == config
+    assert config.digest() != load_config(config_file, overrides[:1]).digest()
+    assert "langevin all along" in refused(config_file, overrides[1])
+    assert "expected less" in refused(config_file, overrides[0], "dynamics.equilibration_ps=0.1")
+
+
 def test_files_that_are_no_config(tmp_path):
     assert "does not exist" in refused(tmp_path / "nowhere.yaml")
     assert "cannot be read" in refused(tmp_path)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bnnflow.errors import TaskError
-from bnnflow.md import with_new_noise
+from bnnflow.md import stage_at, with_new_noise
 from bnnflow.records import (
     Asked,
     Commit,
@@ -178,7 +178,7 @@ def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
 
 def _past_the_frame(state: LoopState, plan: Plan) -> tuple[LoopState, str]:
     """On without the label: by other noise, or, where MD has none, by the ensemble's own forces."""
-    if plan.dynamics.kind == "langevin":
+    if stage_at(plan.dynamics, state.checkpoint.step).kind == "langevin":
         rewound = replace(state, checkpoint=with_new_noise(state.checkpoint))
         return rewound, "frame dropped, MD goes on with new noise"
     substitute = _forcing(_present(state.frame), _present(state.prediction))

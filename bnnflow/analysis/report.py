@@ -83,6 +83,8 @@ def _settings(run: Run) -> list[tuple[str, str]]:
     config, dynamics = run.config, run.config.dynamics
     corners = dynamics.corners
     heat = " → ".join(f"{kelvin:g} K" for _, kelvin in corners)
+    first_ps = dynamics.equilibration_ps
+    equilibration = "" if first_ps is None else f", the first {first_ps:g} ps langevin"
     options = ", ".join(f"{key} {value}" for key, value in config.reference.options.items())
     return [
         ("material", f"{config.material.name}, {run.n_atoms} atoms, charge "
@@ -93,7 +95,7 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         ("threshold K", f"{of_run(run)['threshold_kcal_per_mol']:.3g} kcal/mol of the cell, "
                         f"confidence {config.threshold.confidence:.0%}"),
         ("dynamics", f"{dynamics.kind}, {heat}, {dynamics.timestep_fs:g} fs steps, "
-                     f"{dynamics.length_ps:g} ps"),
+                     f"{dynamics.length_ps:g} ps{equilibration}"),
         ("sampler", f"{config.schedule().name}, {config.sampler.chains} chains × "
                     f"{config.sampler.cost()}"),
         ("labelled steps", f"continue on the {config.run.continue_on}"),

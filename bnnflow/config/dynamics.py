@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from bnnflow import records
 from bnnflow.config.base import Section
@@ -33,6 +33,11 @@ class DynamicsConfig(Section):
     barostat_factor_GPa_fs2: float = Field(
         default=160.0 * 0.1 * 75.0**2, gt=0, description="of npt: bulk modulus x time^2, GPa fs^2"
     )
+    equilibration_ps: float | None = Field(
+        default=None,
+        gt=0,
+        description="langevin for this long before kind begins, ps; part of length_ps",
+    )
     checkpoint_every_steps: int = Field(
         default=200, ge=1, description="longest stretch of MD between two commits, steps"
     )
@@ -58,6 +63,25 @@ class DynamicsConfig(Section):
             raise ValueError("has length_ps below one timestep_fs: make the run longer")
         return self
 
+    @model_validator(mode="after")
+    def _equilibration_ends(self) -> DynamicsConfig:
+        if self.equilibration_ps is not None and self.kind == "langevin":
+            raise ValueError("has equilibration_ps, but kind is langevin all along: remove it")
+        if self.equilibration_ps is not None and self.equilibration_ps >= self.length_ps:
+            raise ValueError(
+                f"has equilibration_ps {self.equilibration_ps:g} and length_ps "
+                f"{self.length_ps:g}, expected less: make the run longer"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without it keeps the resolved copy and digest it had before this key."""
+        values: dict[str, Any] = serialise(self)
+        if self.equilibration_ps is None:
+            values.pop("equilibration_ps", None)
+        return values
+
     @property
     def n_steps(self) -> int:
         """MD steps of the whole run."""
@@ -80,6 +104,9 @@ class DynamicsConfig(Section):
             pressure_bar=self.pressure_bar,
             thermostat_time_fs=self.thermostat_time_fs,
             barostat_factor_GPa_fs2=self.barostat_factor_GPa_fs2,
+            equilibration_fs=(
+                None if self.equilibration_ps is None else self.equilibration_ps * FS_PER_PS
+            ),
         )
 
 

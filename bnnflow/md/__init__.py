@@ -9,11 +9,13 @@ from bnnflow.md.calculator import EnsembleCalculator, Predict
 from bnnflow.md.noise import with_new_noise
 from bnnflow.md.propagator import propagate
 from bnnflow.md.schedule import temperature_at
+from bnnflow.md.stages import stage_at
 
 __all__ = [
     "EnsembleCalculator",
     "Predict",
     "propagate",
+    "stage_at",
     "start",
     "temperature_at",
     "with_new_noise",

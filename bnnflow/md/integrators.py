@@ -66,7 +66,9 @@ def check_dynamics(dynamics: Dynamics) -> None:
         )
     check_schedule(dynamics.temperature_schedule)
     _check_positive("timestep_fs", dynamics.timestep_fs)
-    if dynamics.kind == "langevin":
+    if dynamics.equilibration_fs is not None:
+        _check_positive("equilibration_fs", dynamics.equilibration_fs)
+    if dynamics.kind == "langevin" or dynamics.equilibration_fs is not None:
         _check_positive("friction_per_fs", dynamics.friction_per_fs)
     if dynamics.kind == "npt":
         _check_positive("thermostat_time_fs", dynamics.thermostat_time_fs)
@@ -92,6 +94,7 @@ def make_integrator(
     atoms: Atoms, dynamics: Dynamics, *, rng: np.random.Generator
 ) -> MolecularDynamics:
     """ASE's integrator for atoms whose velocities are set afterwards; not yet started."""
+    atoms.set_constraint()
     if dynamics.kind == "npt":
         return _make_npt(atoms, dynamics)
     atoms.set_constraint(FixCom())

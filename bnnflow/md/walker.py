@@ -7,7 +7,9 @@ so that a walker that goes on and one that comes back from a file agree bit for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +26,7 @@ from bnnflow.md.integrators import (
     start_npt,
 )
 from bnnflow.md.noise import generator_from
+from bnnflow.md.stages import stage_at
 from bnnflow.records import Checkpoint, Dynamics, FloatArray, Prediction, Structure
 
 
@@ -31,8 +34,9 @@ from bnnflow.records import Checkpoint, Dynamics, FloatArray, Prediction, Struct
 class Walker:
     """MD under way; `advance` takes a step, `checkpoint` says where it is.
 
-    structure: where it was restored, for what ASE's atoms do not hold; velocities: (n_atoms, 3) in
-    ASE's unit, which ASE's momenta only follow; step: number of steps taken.
+    structure: where it was restored, for what ASE's atoms do not hold; stage: the dynamics of
+    `integrator`; velocities: (n_atoms, 3) in ASE's unit, which ASE's momenta only follow; step:
+    number of steps taken.
     """
 
     structure: Structure
@@ -40,6 +44,7 @@ class Walker:
     calculator: EnsembleCalculator
     integrator: MolecularDynamics
     dynamics: Dynamics
+    stage: Dynamics
     rng: np.random.Generator
     velocities: FloatArray
     step: int
@@ -53,18 +58,20 @@ class Walker:
         """
         atoms, calculator = _atoms_with_calculator(checkpoint.structure, predict)
         rng = generator_from(checkpoint.rng)
+        stage = stage_at(dynamics, checkpoint.step)
         walker = cls(
             structure=checkpoint.structure,
             atoms=atoms,
             calculator=calculator,
-            integrator=make_integrator(atoms, dynamics, rng=rng),
+            integrator=make_integrator(atoms, stage, rng=rng),
             dynamics=dynamics,
+            stage=stage,
             rng=rng,
             velocities=checkpoint.velocities,
             step=checkpoint.step,
         )
         walker._set_velocities(checkpoint.velocities)
-        walker._start(checkpoint)
+        walker._start(checkpoint.integrator)
         return walker
 
     @property
@@ -76,6 +83,7 @@ class Walker:
 
     def advance(self) -> None:
         """Take one step. After an exception the walker is of no further use."""
+        self._enter(stage_at(self.dynamics, self.step))
         set_target_temperature(self.integrator, self.dynamics, self.step)
         self.integrator.step()
         self._set_velocities(self.atoms.get_velocities())
@@ -95,11 +103,18 @@ class Walker:
             rng=self.rng.bit_generator.state,
         )
 
-    def _start(self, checkpoint: Checkpoint) -> None:
+    def _enter(self, stage: Dynamics) -> None:
+        """Change the integrator where a stage begins, just as a restart there would."""
+        if stage.kind != self.stage.kind:
+            self.stage = stage
+            self.integrator = make_integrator(self.atoms, stage, rng=self.rng)
+            self._start({})
+
+    def _start(self, state: Mapping[str, Any]) -> None:
         self.atoms.get_forces()
         if isinstance(self.integrator, MelchionnaNPT):
             set_target_temperature(self.integrator, self.dynamics, self.step)
-            start_npt(self.integrator, checkpoint.integrator)
+            start_npt(self.integrator, state)
 
     def _set_velocities(self, velocities: FloatArray) -> None:
         self.velocities = velocities

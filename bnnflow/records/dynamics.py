@@ -15,7 +15,8 @@ class Dynamics:
     """How molecular dynamics moves, in the units of the key names.
 
     kind: "langevin", "verlet" or "npt"; temperature_schedule: (time_fs, kelvin) corners joined by
-    straight lines, constant before the first and after the last.
+    straight lines, constant before the first and after the last; equilibration_fs: time from the
+    first step on in which Langevin dynamics come before `kind`, None: none.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Dynamics:
     pressure_bar: float = 1.0
     thermostat_time_fs: float = 100.0
     barostat_factor_GPa_fs2: float = 160.0 * 0.1 * 75.0**2
+    equilibration_fs: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

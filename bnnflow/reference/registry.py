@@ -17,6 +17,7 @@ from bnnflow.reference.engine_gpaw import GPAWReference
 from bnnflow.reference.engine_orca import ORCAReference
 from bnnflow.reference.engine_pyscf import PySCFReference
 from bnnflow.reference.engine_tblite import TBLiteReference
+from bnnflow.reference.vasp import VASPReference
 
 _ENGINES: Mapping[str, type[Any]] = {
     "pyscf": PySCFReference,
@@ -27,6 +28,7 @@ _ENGINES: Mapping[str, type[Any]] = {
     "gpaw": GPAWReference,
     "aims": AimsReference,
     "orca": ORCAReference,
+    "vasp": VASPReference,
 }
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -71,7 +73,16 @@ def _check_options(
 
 
 def _is_kind(value: object, kind: str) -> bool:
-    """Whether a value is of the annotated kind; a bool is no number."""
+    """Whether a value is of the annotated kind, such as "int | None"; a bool is no number."""
+    return any(_is_one(value, one) for one in kind.split(" | "))
+
+
+def _is_one(value: object, kind: str) -> bool:
+    if kind == "None":
+        return value is None
+    if kind.startswith("Sequence["):
+        inner = kind.removeprefix("Sequence[").removesuffix("]")
+        return isinstance(value, (list, tuple)) and all(_is_kind(item, inner) for item in value)
     if isinstance(value, bool):
         return kind == "bool"
     return isinstance(value, _KINDS[kind])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ DYNAMICS = {
         thermostat_time_fs=50.0,
     ),
 }
+DYNAMICS["langevin then verlet"] = replace(DYNAMICS["verlet"], equilibration_fs=50.0)
+DYNAMICS["langevin then npt"] = replace(DYNAMICS["npt"], equilibration_fs=74.0)
 
 
 def prediction_of(
@@ -78,6 +81,8 @@ SYSTEMS: dict[str, tuple[Callable[[], Structure], Callable[[Structure], Predicti
     "langevin": (lambda: argons(4), wells),
     "verlet": (lambda: argons(4), wells),
     "npt": (copper, copper_emt),
+    "langevin then verlet": (lambda: argons(4), wells),
+    "langevin then npt": (copper, copper_emt),
 }
 
 

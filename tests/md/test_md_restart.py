@@ -9,10 +9,18 @@ from pathlib import Path
 import md_toys
 import numpy as np
 import pytest
-from md_toys import DYNAMICS, SYSTEMS, assert_same_checkpoint, well_centres, wells
+from md_toys import (
+    DYNAMICS,
+    SYSTEMS,
+    argons,
+    assert_same_checkpoint,
+    copper,
+    well_centres,
+    wells,
+)
 
 from bnnflow import codec
-from bnnflow.errors import RunFolderError
+from bnnflow.errors import ConfigError, RunFolderError
 from bnnflow.md import propagate, start
 from bnnflow.md.walker import Walker
 from bnnflow.records import Checkpoint, Segment, Structure
@@ -68,6 +76,41 @@ def test_one_kind_of_dynamics_follows_another() -> None:
         assert bool(checkpoint.integrator) is (kind == "npt")
     assert checkpoint.step == 20
     assert np.all(np.isfinite(checkpoint.velocities))
+
+
+def test_equilibration_is_langevin_and_what_follows_is_not() -> None:
+    """50 steps with the noise of a Langevin run, then total energy is kept and no noise drawn."""
+    both, langevin = DYNAMICS["langevin then verlet"], DYNAMICS["langevin"]
+    begin = start(argons(4), dynamics=both, seed=5)
+    assert_same_checkpoint(
+        propagate(
+            predict=wells, checkpoint=begin, dynamics=both, n_steps=50, limit=np.inf
+        ).checkpoint,
+        propagate(
+            predict=wells, checkpoint=begin, dynamics=langevin, n_steps=50, limit=np.inf
+        ).checkpoint,
+    )
+    whole = advance("langevin then verlet", begin, 200)
+    total = whole.energy + whole.kinetic
+    assert np.ptp(total[:50]) > 20 * np.ptp(total[50:])
+    middle = advance("langevin then verlet", begin, 50).checkpoint
+    assert middle.rng == whole.checkpoint.rng
+
+
+def test_npt_after_equilibration_is_npt_from_there() -> None:
+    both = DYNAMICS["langevin then npt"]
+    middle = advance("langevin then npt", start(copper(), dynamics=both, seed=5), 37).checkpoint
+    assert not middle.integrator
+    assert_same_checkpoint(
+        advance("langevin then npt", middle, 10).checkpoint, advance("npt", middle, 10).checkpoint
+    )
+
+
+@pytest.mark.parametrize("time_fs", [0.0, -1.0, np.nan])
+def test_an_equilibration_that_never_begins_is_refused(time_fs: float) -> None:
+    dynamics = replace(DYNAMICS["verlet"], equilibration_fs=time_fs)
+    with pytest.raises(ConfigError, match="equilibration_fs"):
+        start(argons(4), dynamics=dynamics, seed=5)
 
 
 def test_npt_begins_anew_when_its_time_step_changes() -> None:

@@ -261,6 +261,28 @@ def test_without_noise_a_frame_without_label_is_passed_on_the_ensemble(kind: str
     assert np.array_equal(after.substitute.positions, structure(3).positions)
 
 
+@pytest.mark.parametrize(
+    ("equilibration_fs", "action"),
+    [
+        (10.0, "frame dropped, MD goes on with new noise"),
+        (1.0, "frame dropped, step taken on the ensemble"),
+    ],
+)
+def test_a_frame_without_label_is_passed_as_its_stage_can(
+    equilibration_fs: float, action: str
+) -> None:
+    """Step 3 follows two steps of 0.5 fs or 1 fs: while equilibrating there is noise to change."""
+    settings = plan(failure_budget=2)
+    dynamics = replace(settings.dynamics, kind="verlet", equilibration_fs=equilibration_fs)
+    yielded: list[Any] = []
+    answers = Answers(uncertain=[3], bad_labels=["0001"])
+    play(
+        fine_tune(first_state(), replace(settings, dynamics=dynamics)),
+        lambda r: yielded.append(r) or answers(r),
+    )
+    assert of_kind(yielded, Failed)[0].action == action
+
+
 def test_failed_first_label_ends_the_run() -> None:
     with pytest.raises(TaskError, match="the first frame has no label"):
         run(Answers(bad_labels=["0000"]))
