@@ -37,7 +37,6 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "float": (int, float),
     "str": (str,),
     "Mapping[str, Any]": (Mapping,),
-    "Sequence[int]": (list, tuple),
 }
 
 
