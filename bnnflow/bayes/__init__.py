@@ -7,6 +7,7 @@
 from bnnflow.bayes.chain import ChainReport, run_chains
 from bnnflow.bayes.hmc import HmcReport, run_hmc
 from bnnflow.bayes.joint import JointDraws, stratified
+from bnnflow.bayes.keep import Keep, KeepNothing, generator_states, set_generator_states
 from bnnflow.bayes.likelihood import energy_nll, force_nll, stress_nll
 from bnnflow.bayes.lowrank import LowRankMetric, gram
 from bnnflow.bayes.minibatch import Minibatch, MinibatchSampler
@@ -23,6 +24,8 @@ __all__ = [
     "GaussianPrior",
     "HmcReport",
     "JointDraws",
+    "Keep",
+    "KeepNothing",
     "LeastSquares",
     "LowRankMetric",
     "Minibatch",
@@ -31,12 +34,14 @@ __all__ = [
     "draw_log_scale",
     "energy_nll",
     "force_nll",
+    "generator_states",
     "gram",
     "implied",
     "ramp_of_std",
     "require_finite",
     "run_chains",
     "run_hmc",
+    "set_generator_states",
     "sghmc_schedule",
     "stratified",
     "stress_nll",

@@ -21,12 +21,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from bnnflow.bayes.choose import choose
 from bnnflow.bayes.joint import JointDraws
+from bnnflow.bayes.keep import (
+    Keep,
+    KeepNothing,
+    State,
+    generator_states,
+    set_generator_states,
+)
 from bnnflow.bayes.lowrank import LowRankMetric
 
 Density = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -37,6 +45,10 @@ FIRST_STEP = 0.1
 """Angle of the first trajectory's steps, radians."""
 ADAPTATION_RATE = 1.0
 """Change of log(step size) per trajectory and unit of acceptance, at first; falls as 1/sqrt(n)."""
+
+
+_TENSORS = ("position", "velocity", "potential", "gradient")
+_SERIES = ("accepted", "kinetic", "tried")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +80,24 @@ def run_hmc(
     trajectories: int,
     leapfrog_steps: int,
     draws: Sequence[JointDraws],
+    keep: Keep | None = None,
 ) -> HmcReport:
     """Move k chains from `start` (k, P) by some trajectories of some steps each.
 
-    Costs one gradient per step and one more. draws: one per chain.
+    Costs one gradient per step and one more. draws: one per chain; keep: where states are kept,
+    and one to go on from.
     """
-    energy, slope = density(start)
-    centre = start - metric.covariance(slope)
-    state = _State(start, torch.zeros_like(start), energy, slope)
-    log_step = torch.full((len(start),), math.log(FIRST_STEP), dtype=torch.float64).to(energy)
+    keep = keep or KeepNothing()
+    streams = [each for chain in draws for each in chain.streams]
+    kept = keep.load() or _first(density, start, metric)
+    if "generators" in kept:
+        set_generator_states(streams, kept["generators"])
+    state = _State(*(kept[name].to(start.device) for name in _TENSORS))
+    centre, log_step = (kept[name].to(start.device) for name in ("centre", "log_step"))
+    accepted, kinetic, tried = ([each.to(start.device) for each in kept[name]] for name in _SERIES)
+    energy = state.potential
     longest = math.log(0.5 * math.pi / leapfrog_steps)
-    accepted, kinetic, tried = [], [], []
-    for number in range(trajectories):
+    for number in range(kept["trajectories"], trajectories):
         velocity = metric.draw(_normal(start, draws), _normal(metric.cholesky[..., 0], draws))
         state = _State(state.position, velocity, state.potential, state.gradient)
         proposal = _trajectory(
@@ -96,12 +114,39 @@ def run_hmc(
             # The last step size is as noisy as one acceptance; the mean of the later ones is not.
             log_step = torch.stack(tried[len(tried) // 2 :]).mean(0)
             accepted.append(probability)
+        so_far = {
+            **{name: getattr(state, name) for name in _TENSORS},
+            **dict(zip(_SERIES, (accepted, kinetic, tried), strict=True)),
+            **{"centre": centre, "log_step": log_step, "trajectories": number + 1},
+        }
+        keep.offer(partial(_with_streams, so_far, streams))
     return HmcReport(
         state.position,
         torch.stack(accepted).mean(0) if accepted else torch.full_like(energy, torch.nan),
         log_step.exp(),
         torch.stack(kinetic[len(kinetic) // 2 :]).mean(0) if kinetic else energy * torch.nan,
     )
+
+
+def _first(density: Density, start: Tensor, metric: LowRankMetric) -> State:
+    """The state before the first trajectory."""
+    energy, slope = density(start)
+    log_step = torch.full((len(start),), math.log(FIRST_STEP), dtype=torch.float64).to(energy)
+    return {
+        "position": start,
+        "velocity": torch.zeros_like(start),
+        "potential": energy,
+        "gradient": slope,
+        "centre": start - metric.covariance(slope),
+        "log_step": log_step,
+        **dict.fromkeys(_SERIES, ()),
+        "trajectories": 0,
+    }
+
+
+def _with_streams(state: State, streams: Sequence[torch.Generator]) -> State:
+    """What is kept: the state, and where its randomness is."""
+    return {**state, "generators": generator_states(streams)}
 
 
 def _trajectory(

@@ -5,18 +5,28 @@ Before the first label a chain is a draw from the prior. See `bayes.rto` and `ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from bnnflow.bayes import Conditioned, JointDraws, LowRankMetric, run_hmc, stratified
+from bnnflow.bayes import (
+    Conditioned,
+    JointDraws,
+    LowRankMetric,
+    generator_states,
+    run_hmc,
+    set_generator_states,
+    stratified,
+)
 from bnnflow.records import RtoSpec, SampleRequest
 from bnnflow.training.conditioning import condition_chain
 from bnnflow.training.jacobian_memory import check_size
 from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import Posterior
+from bnnflow.training.waypoints import Waypoint, Waypoints
 from bnnflow.training.whitened import WhitenedPosterior
 
 JACOBIANS_AT_ONCE = 2 * 2**30
@@ -41,12 +51,17 @@ class _Chance:
 
 
 def rto_update(
-    request: SampleRequest, schedule: RtoSpec, posterior: Posterior, previous: Tensor | None
+    request: SampleRequest,
+    schedule: RtoSpec,
+    posterior: Posterior,
+    previous: Tensor | None,
+    waypoints: Waypoints,
 ) -> Moved:
     """Condition chains on the labels that they do not know and correct them.
 
     previous: (k, n_active) samples given the first `request.n_known` labels, None: draw from the
-    prior. Raises NonFiniteError, and SamplerError when the labels' Jacobian is too large.
+    prior; waypoints: half-done work of this request. Raises NonFiniteError, and SamplerError when
+    the labels' Jacobian is too large.
     """
     whole = WhitenedPosterior(posterior)
     size = _jacobian_bytes(whole)
@@ -54,7 +69,9 @@ def rto_update(
     start = _prior(whole, chance) if previous is None else whole.phi(previous)
     group = max(1, JACOBIANS_AT_ONCE // size)
     parts = [
-        _move(whole, schedule, start[rows], [chance[row] for row in rows], request.n_known)
+        _move(
+            whole, schedule, start[rows], [chance[row] for row in rows], request.n_known, waypoints
+        )
         for rows in torch.arange(len(start)).split(group)
     ]
     return Moved(*(torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])))
@@ -66,10 +83,15 @@ def _move(
     start: Tensor,
     chance: Sequence[_Chance],
     n_known: int,
+    waypoints: Waypoints,
 ) -> Moved:
     # One by one: what a chain finds must not depend on which others share its task.
     found = [
-        condition_chain(whole, schedule, start[row : row + 1], n_known=n_known, **vars(each))
+        _condition(
+            each,
+            waypoints.at(f"conditioned-{each.draws.chain:02d}"),
+            partial(condition_chain, whole, schedule, start[row : row + 1], n_known=n_known),
+        )
         for row, each in enumerate(chance)
     ]
     report = run_hmc(
@@ -82,6 +104,7 @@ def _move(
         trajectories=schedule.trajectories,
         leapfrog_steps=schedule.leapfrog_steps,
         draws=[each.draws for each in chance],
+        keep=waypoints.at(f"hmc-{chance[0].draws.chain:02d}"),
     )
     return Moved(
         position=whole.theta(report.position),
@@ -90,6 +113,28 @@ def _move(
         held_in_change=whole.change(start, report.position, n_known),
         gradients=torch.tensor([_gradients(whole, schedule, each) for each in found]),
     )
+
+
+def _condition(chance: _Chance, kept: Waypoint, work: Callable[..., Conditioned]) -> Conditioned:
+    """What a chain found before its task was interrupted, else the work that finds it."""
+    streams = chance.draws.streams
+    state = kept.load()
+    if state is not None:
+        set_generator_states(streams, state["generators"])
+        metric = LowRankMetric(state["jacobian"], state["cholesky"])
+        return Conditioned(state["position"], metric, state["jacobians"], state["gradients"])
+    found = work(quantile=chance.quantile, draws=chance.draws)
+    kept.offer(
+        lambda: {
+            "position": found.position,
+            "jacobian": found.metric.jacobian,
+            "cholesky": found.metric.cholesky,
+            "jacobians": found.jacobians,
+            "gradients": found.gradients,
+            "generators": generator_states(streams),
+        }
+    )
+    return found
 
 
 def _gradients(whole: WhitenedPosterior, schedule: RtoSpec, found: Conditioned) -> int:

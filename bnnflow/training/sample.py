@@ -18,23 +18,27 @@ from bnnflow.training.posterior import LabelledSet, Posterior
 from bnnflow.training.prior_shape import prior_shape
 from bnnflow.training.rto_update import rto_update
 from bnnflow.training.sghmc_update import sghmc_update
+from bnnflow.training.waypoints import Waypoints
 from bnnflow.units import FORCE_STD_START
 
 
 def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
     """Advance the chains of a request by one update and write them to its directory.
 
-    labels: the data set, oldest first. Raises NonFiniteError when a chain diverges, SamplerError
+    labels: the data set, oldest first. A request that was interrupted goes on from its waypoints,
+    to the same bits. Raises NonFiniteError when a chain diverges, SamplerError
     when the update does not fit into memory.
     """
     began = time.monotonic()
     potential = load_potential(request.potential)
     posterior = posterior_of(request, potential, labels)
-    moved = _move(request, potential, posterior)
+    waypoints = Waypoints(request)
+    moved = _move(request, potential, posterior, waypoints)
     directory = Path(request.directory)
     directory.mkdir(parents=True, exist_ok=True)
     for chain, values in zip(request.chains, moved.position, strict=True):
         save_member(member_path(request.directory, chain), active=posterior.active, values=values)
+    waypoints.clear()
     energy, force = posterior.errors(moved.position)
     return SampleResult(
         version=request.version,
@@ -50,15 +54,17 @@ def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
     )
 
 
-def _move(request: SampleRequest, potential: Potential, posterior: Posterior) -> Moved:
+def _move(
+    request: SampleRequest, potential: Potential, posterior: Posterior, waypoints: Waypoints
+) -> Moved:
     previous = _previous(request, posterior)
     if isinstance(request.schedule, RtoSpec):
-        return rto_update(request, request.schedule, posterior, previous)
+        return rto_update(request, request.schedule, posterior, previous, waypoints)
     if previous is None:
         heads = [stream(request.seed, "head", chain) for chain in request.chains]
         previous = torch.stack([potential.start(generator) for generator in heads])
         previous = previous.to(posterior.base.device)[:, posterior.active]
-    return sghmc_update(request, request.schedule, posterior, previous)
+    return sghmc_update(request, request.schedule, posterior, previous, waypoints)
 
 
 def posterior_of(request: SampleRequest, potential: Potential, labels: list[Label]) -> Posterior:

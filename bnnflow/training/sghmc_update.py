@@ -15,15 +15,20 @@ from bnnflow.bayes import (
 from bnnflow.records import SampleRequest, ScheduleSpec
 from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import Posterior
+from bnnflow.training.waypoints import Waypoints
 from bnnflow.training.whitened import WhitenedPosterior
 
 
 def sghmc_update(
-    request: SampleRequest, schedule: ScheduleSpec, posterior: Posterior, start: Tensor
+    request: SampleRequest,
+    schedule: ScheduleSpec,
+    posterior: Posterior,
+    start: Tensor,
+    waypoints: Waypoints,
 ) -> Moved:
     """Move chains (k, n_active) from `start` through the schedule.
 
-    Raises NonFiniteError when one diverges.
+    waypoints: half-done work of this request. Raises NonFiniteError when one diverges.
     """
     plan = sghmc_schedule(
         n_steps=schedule.steps,
@@ -47,6 +52,7 @@ def sghmc_update(
         noise_generators=[_chain_stream(request, "noise", chain) for chain in request.chains],
         batch_generators=[_chain_stream(request, "batch", chain) for chain in request.chains],
         minibatches=BiasedMinibatchSampler if faults.biased_minibatch else MinibatchSampler,
+        keep=waypoints.at("sghmc"),
     )
     whole = WhitenedPosterior(posterior)
     frames = schedule.batch if faults.biased_minibatch else min(schedule.batch, whole.n_frames)

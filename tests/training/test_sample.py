@@ -204,6 +204,7 @@ def test_the_schedule_reaches_the_sampler(
     for purpose in ("noise", "batch"):
         seeds = [generator.initial_seed() for generator in seen.pop(f"{purpose}_generators")]
         assert seeds == [stream(11, purpose, 4, chain).initial_seed() for chain in CHAINS]
+    assert seen.pop("keep").load() is None
     assert seen == {
         "n_data": 3,
         "batch": 2,
