@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from ase.neighborlist import neighbor_list
 
+from bnnflow.crystals import CRYSTALS
 from bnnflow.errors import StructureError
 from bnnflow.records import Structure
 
@@ -29,21 +30,21 @@ OVERLAP_FRACTION: float = 0.5
 
 
 def load_structure(source: str, *, charge: int = 0, multiplicity: int = 1) -> Structure:
-    """Build a structure from a molecule's name or a file.
+    """Build a structure from a name or a file.
 
-    source: a name in `ALIASES`, a name `ase.build.molecule` knows, or the path of a file that ASE
-    reads (xyz, extxyz, cif, POSCAR, ...) and that holds one frame. A name wins over a file; write
-    ./NAME for the file. charge: total charge, e; multiplicity: 2S + 1.
+    source: a name in `ALIASES` or `crystals.CRYSTALS`, a name `ase.build.molecule` knows, or the
+    path of a file that ASE reads (xyz, extxyz, cif, POSCAR, ...) and that holds one frame. A name
+    wins over a file; write ./NAME for the file. charge: total charge, e; multiplicity: 2S + 1.
 
     Raises StructureError when the name is unknown or the file cannot be used.
     """
-    atoms = _molecule(source) if is_molecule_name(source) else _read_file(Path(source))
+    atoms = _named(source) if is_structure_name(source) else _read_file(Path(source))
     return Structure.from_atoms(atoms, charge=charge, multiplicity=multiplicity)
 
 
-def is_molecule_name(source: str) -> bool:
-    """Whether `source` names a molecule that needs no file."""
-    return source in ALIASES or source in _molecule_names()
+def is_structure_name(source: str) -> bool:
+    """Whether `source` names a molecule or crystal that needs no file."""
+    return source in ALIASES or source in CRYSTALS or source in _molecule_names()
 
 
 def check_material(
@@ -74,9 +75,11 @@ def _molecule_names() -> frozenset[str]:
     return frozenset(g2.names) | frozenset(extra)
 
 
-def _molecule(name: str) -> Atoms:
+def _named(name: str) -> Atoms:
     from ase.build import molecule
 
+    if name in CRYSTALS:
+        return CRYSTALS[name]()
     return molecule(ALIASES.get(name, name))
 
 
@@ -110,10 +113,10 @@ def _read_frames(path: Path) -> list[Atoms]:
 
 
 def _not_found(source: str) -> str:
-    known = sorted(_molecule_names() | set(ALIASES))
+    known = sorted(_molecule_names() | set(ALIASES) | set(CRYSTALS))
     near = difflib.get_close_matches(source, known, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}?" if near else "give a path, or a name such as CH3CH2OH"
-    return f"structure '{source}' is neither a file nor a molecule that ASE knows: {hint}"
+    return f"structure '{source}' is neither a file nor a molecule or crystal with a name: {hint}"
 
 
 def _check_numbers(structure: Structure) -> None:
