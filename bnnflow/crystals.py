@@ -1,4 +1,4 @@
-"""Crystals of the papers by name, built from published cells (METHOD 7 and 9)."""
+"""Crystals of the papers by name, built from published cells."""
 
 from __future__ import annotations
 

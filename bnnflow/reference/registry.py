@@ -14,9 +14,7 @@ from bnnflow.reference.engine_pyscf import PySCFReference
 from bnnflow.reference.engine_tblite import TBLiteReference
 from bnnflow.reference.vasp import VASPReference
 
-_Engine = type[PySCFReference] | type[TBLiteReference] | type[ASEReference] | type[VASPReference]
-
-_ENGINES: Mapping[str, _Engine] = {
+_ENGINES: Mapping[str, type[Any]] = {
     "pyscf": PySCFReference,
     "tblite": TBLiteReference,
     "ase": ASEReference,
@@ -33,7 +31,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def build_reference(spec: Mapping[str, Any]) -> Reference:
-    """Make a reference from `{"engine": "pyscf" | "tblite" | "ase" | "vasp", **options}`.
+    """Make a reference from `{"engine": NAME, **options}`.
 
     Raises ConfigError for an unknown engine or option and for a value of the wrong kind,
     ReferenceError when the engine's package is not installed.
@@ -44,7 +42,8 @@ def build_reference(spec: Mapping[str, Any]) -> Reference:
     engine = _ENGINES[name]
     options = {key: value for key, value in spec.items() if key != "engine"}
     _check_options(name, options, {item.name: item for item in fields(engine)})
-    return engine(**options)
+    reference: Reference = engine(**options)
+    return reference
 
 
 def _check_options(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,27 @@ def test_ethanol(script: Callable[..., RunData], tmp_path: Path) -> None:
     assert label.details["incar"]["GGA"] == "B3"
     assert label.stress is None
     assert script(main, *short).trajectory.steps.tolist() == run.trajectory.steps.tolist()
+
+
+def test_bnnflow_run_of_a_molecule_in_a_box(
+    shrunk: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command line, VASP under MPI where there is one."""
+    from workflows.cli import main
+
+    launcher = "mpirun --allow-run-as-root --oversubscribe -np 2" if shutil.which("mpirun") else ""
+    folder = tmp_path / "run"
+    arguments = [
+        *("run", "ethanol-vasp", "--inline", "--folder", str(folder)),
+        *("material.structure=H2O", "dynamics.length_ps=0.0005", "reference.options.box_A=10"),
+        f"reference.launcher={launcher}",
+    ]
+    monkeypatch.setattr("sys.argv", ["bnnflow", *arguments, *shrunk])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    check_labels(read_run(folder), folder, 1)
+    assert (folder / "report.html").is_file()
 
 
 def test_lanthanum_manganite(script: Callable[..., RunData], tmp_path: Path) -> None:
