@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from ase.neighborlist import neighbor_list
 
+from bnnflow.crystals import BULK, CRYSTALS, simple_crystal
 from bnnflow.errors import StructureError
 from bnnflow.records import Structure
 
@@ -28,10 +29,6 @@ OVERLAP_FRACTION: float = 0.5
 """Two atoms overlap when they are closer than this share of the sum of their covalent radii."""
 
 
-BULK = "bulk:"
-"""Before an element's symbol: its crystal, in the conventional cell where that is cubic."""
-
-
 def load_structure(
     source: str,
     *,
@@ -41,27 +38,23 @@ def load_structure(
 ) -> Structure:
     """Build a structure from a molecule's name, an element's crystal or a file.
 
-    source: a name in `ALIASES`, a name `ase.build.molecule` knows, `bulk:Si`, or the path of a file
-    that ASE reads (xyz, extxyz, cif, POSCAR, ...) and that holds one frame. A name wins over a
-    file; write ./NAME for the file. charge: total charge, e; multiplicity: 2S + 1; both of the
-    whole. repeat: how often along each cell vector.
+    source: a name in `ALIASES` or `crystals.CRYSTALS`, one that `ase.build.molecule` knows,
+    `bulk:Si`, or the path of a file that ASE reads (xyz, extxyz, cif, POSCAR, ...) and that holds
+    one frame. A name wins over a file; write ./NAME for the file. charge: total charge, e;
+    multiplicity: 2S + 1; both of the whole. repeat: how often along each cell vector.
 
     Raises StructureError when the name is unknown or the file cannot be used.
     """
-    atoms = _named_or_read(source)
+    atoms = _named(source) if is_structure_name(source) else _read_file(Path(source))
     if repeat != (1, 1, 1):
         atoms = _repeated(atoms, source, repeat)
     return Structure.from_atoms(atoms, charge=charge, multiplicity=multiplicity)
 
 
-def is_molecule_name(source: str) -> bool:
-    """Whether `source` names a molecule that needs no file."""
-    return source in ALIASES or source in _molecule_names()
-
-
-def is_named(source: str) -> bool:
-    """Whether `source` needs no file."""
-    return is_molecule_name(source) or source.startswith(BULK)
+def is_structure_name(source: str) -> bool:
+    """Whether `source` names a molecule or crystal that needs no file."""
+    crystal = source in CRYSTALS or source.startswith(BULK)
+    return crystal or source in ALIASES or source in _molecule_names()
 
 
 def check_material(
@@ -92,30 +85,6 @@ def _molecule_names() -> frozenset[str]:
     return frozenset(g2.names) | frozenset(extra)
 
 
-def _named_or_read(source: str) -> Atoms:
-    if is_molecule_name(source):
-        return _molecule(source)
-    return _crystal(source) if source.startswith(BULK) else _read_file(Path(source))
-
-
-def _crystal(source: str) -> Atoms:
-    """ASE's crystal of an element at its experimental lattice constant."""
-    from ase.build import bulk
-
-    symbol = source.removeprefix(BULK)
-    try:
-        primitive = bulk(symbol)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise StructureError(
-            f"structure '{source}' is not a crystal that ASE knows, expected {BULK} and the symbol "
-            "of an element that is a simple solid, such as bulk:Si: give a file for others"
-        ) from error
-    try:
-        return bulk(symbol, cubic=True)
-    except (ValueError, RuntimeError):  # not cubic
-        return primitive
-
-
 def _repeated(atoms: Atoms, source: str, repeat: tuple[int, int, int]) -> Atoms:
     missing = [axis for axis in range(3) if repeat[axis] > 1 and not atoms.pbc[axis]]
     if missing:
@@ -126,9 +95,13 @@ def _repeated(atoms: Atoms, source: str, repeat: tuple[int, int, int]) -> Atoms:
     return atoms.repeat(repeat)
 
 
-def _molecule(name: str) -> Atoms:
+def _named(name: str) -> Atoms:
     from ase.build import molecule
 
+    if name in CRYSTALS:
+        return CRYSTALS[name]()
+    if name.startswith(BULK):
+        return simple_crystal(name)
     return molecule(ALIASES.get(name, name))
 
 
@@ -162,12 +135,12 @@ def _read_frames(path: Path) -> list[Atoms]:
 
 
 def _not_found(source: str) -> str:
-    known = sorted(_molecule_names() | set(ALIASES))
+    known = sorted(_molecule_names() | set(ALIASES) | set(CRYSTALS))
     near = difflib.get_close_matches(source, known, n=1, cutoff=0.6)
     hint = (
         f"did you mean {near[0]}?" if near else "give a path, or a name such as CH3CH2OH or bulk:Si"
     )
-    return f"structure '{source}' is neither a file nor a molecule that ASE knows: {hint}"
+    return f"structure '{source}' is neither a file nor a molecule or crystal with a name: {hint}"
 
 
 def _check_numbers(structure: Structure) -> None:

@@ -8,7 +8,7 @@ from ase.constraints import FixAtoms
 from ase.io import write
 
 from bnnflow.errors import StructureError
-from bnnflow.materials import ALIASES, check_material, is_molecule_name, load_structure
+from bnnflow.materials import ALIASES, check_material, is_structure_name, load_structure
 from bnnflow.records import Structure
 
 CHNO = (1, 6, 7, 8)
@@ -52,7 +52,7 @@ def test_a_name_wins_over_a_file_of_that_name(tmp_path, monkeypatch):
     assert len(load_structure("H2O")) == 3
     with pytest.raises(StructureError, match="cannot be read"):
         load_structure("./H2O")
-    assert not is_molecule_name("./H2O")
+    assert not is_structure_name("./H2O")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from bnnflow.config.run import RunConfig
 from bnnflow.config.sections import SCHEDULES, without_unused
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.errors import ConfigError, StructureError
-from bnnflow.materials import is_named
+from bnnflow.materials import is_structure_name
 
 PATH_KEYS: tuple[tuple[str, str], ...] = (("material", "structure"), ("potential", "model"))
 """Keys that may hold a path, relative to the config's folder (in overrides: the working folder)."""
@@ -113,7 +113,7 @@ def _anchor(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _is_file(value: Any, folder: Path) -> bool:
-    return isinstance(value, str) and not is_named(value) and (folder / value).is_file()
+    return isinstance(value, str) and not is_structure_name(value) and (folder / value).is_file()
 
 
 def _with_checksum(values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -38,8 +38,8 @@ class MaterialConfig(Section):
         description="name of the run; default: from the structure",
     )
     structure: str = Field(
-        description="molecule's name (ethanol, CH3CH2OH), element's crystal (bulk:Si) or file "
-        "(xyz, extxyz, cif, POSCAR)"
+        description="molecule's name (ethanol, CH3CH2OH), crystal's (bulk:Si, LaMnO3-2x2x2, "
+        "CaZrS3-2H) or file (xyz, extxyz, cif, POSCAR)"
     )
     repeat: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(1, 1, 1), description="how often the structure's cell is repeated, [2, 2, 2]"
@@ -320,7 +320,9 @@ _NAMED_KEYS: Mapping[str, set[str]] = {
 class ReferenceConfig(Section):
     """The calculation that is the truth of this run."""
 
-    engine: str = Field(description="pyscf, tblite or ase (any ASE calculator by import path)")
+    engine: str = Field(
+        description="pyscf, tblite, vasp or ase (any ASE calculator by import path)"
+    )
     options: Mapping[str, Any] = Field(
         default_factory=dict, description="the engine's own settings, checked before the run starts"
     )

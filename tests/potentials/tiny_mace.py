@@ -36,8 +36,14 @@ def build(
     heads: int = 1,
     correlation: int = 2,
     pair_repulsion: bool = False,
+    elements: Sequence[int] = ELEMENTS,
 ) -> torch.nn.Module:
-    """A random ScaleShiftMACE of mace-torch for H, C, N, O."""
+    """A random ScaleShiftMACE of mace-torch, for H, C, N and O if not told otherwise.
+
+    elements: in rising order; atoms of others than H, C, N and O have energy 0.
+    """
+    known = dict(zip(ELEMENTS, ATOMIC_ENERGIES, strict=True))
+    atomic_energies = [known.get(element, 0.0) for element in elements]
     import mace.modules.blocks as blocks
     from e3nn import o3
     from mace.modules import ScaleShiftMACE
@@ -54,13 +60,13 @@ def build(
             interaction_cls=blocks.RealAgnosticResidualInteractionBlock,
             interaction_cls_first=blocks.RealAgnosticInteractionBlock,
             num_interactions=2,
-            num_elements=len(ELEMENTS),
+            num_elements=len(elements),
             hidden_irreps=o3.Irreps(irreps),
             MLP_irreps=o3.Irreps("4x0e"),
             gate=torch.nn.functional.silu,
-            atomic_energies=np.tile(ATOMIC_ENERGIES, (heads, 1)),
+            atomic_energies=np.tile(atomic_energies, (heads, 1)),
             avg_num_neighbors=4.0,
-            atomic_numbers=list(ELEMENTS),
+            atomic_numbers=list(elements),
             correlation=correlation,
             pair_repulsion=pair_repulsion,
             radial_type="bessel",

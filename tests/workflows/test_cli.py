@@ -289,8 +289,8 @@ def test_a_failed_label_is_printed_with_its_cause_and_code_1(call):
 
 
 def test_shipped_configs_are_found_by_name_and_load(call):
-    assert shipped_configs() == ["ethanol", "ethanol-paper"]
-    default, paper = (load_config(find_config(name)) for name in shipped_configs())
+    assert {"ethanol", "ethanol-paper"} <= set(shipped_configs())
+    default, paper = (load_config(find_config(name)) for name in ("ethanol", "ethanol-paper"))
     assert default.potential.model == paper.potential.model == "chno-small"
     assert (paper.dynamics.length_ps, paper.sampler.steps) == (10.0, 2000)
     assert paper.threshold.energy_kcal_per_mol == 0.5

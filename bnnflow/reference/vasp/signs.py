@@ -33,7 +33,7 @@ class Sign:
 
 
 SIGNS: tuple[Sign, ...] = (
-    Sign(r"ED[A-Z]+: call to ZHEGV failed", _NOT_CONVERGED, "its eigensolver failed"),
+    Sign(r"Error ED[A-Z]+: call to ZHEGV failed", _NOT_CONVERGED, "its eigensolver failed"),
     Sign(r"BRMIX: very serious problems", _NOT_CONVERGED, "the charge density lost electrons"),
     Sign(r"ZPOTRF failed", _NOT_CONVERGED, "its orbitals became linearly dependent"),
     Sign(r"ERROR in subspace rotation|PSSYEVX|Sub-Space-Matrix is not hermitian in the final",
@@ -61,6 +61,7 @@ SIGNS: tuple[Sign, ...] = (
          "the program was not found: correct program, or load its module in worker_init"),
     Sign(r"VERY BAD NEWS|internal error", _CRASHED, "an internal error of VASP"),
     Sign(r"I REFUSE TO CONTINUE", _BAD_INPUT, "VASP refuses this input"),
+    Sign(r"ED[A-Z]+: call to ZHEGV failed", _NOT_CONVERGED, "its eigensolver warned before"),
 )  # fmt: skip
 
 _WARNINGS = re.compile(r"\bWARNING\b|ADVICE TO THIS USER|\bwarning:", re.IGNORECASE)

@@ -17,7 +17,7 @@ from vasp_library import REAL
 from bnnflow.errors import ConfigError, ReferenceError, StructureError, UserError
 from bnnflow.records import Structure
 from bnnflow.reference import build_reference
-from bnnflow.reference.vasp.incar import incar_text, parse_incar
+from bnnflow.reference.vasp.incar import SEARCH, incar_text, parse_incar
 from bnnflow.reference.vasp.kpoints import Mesh, divisions_for
 
 Vasp = Callable[..., dict[str, Any]]
@@ -320,3 +320,30 @@ def test_the_papers_ethanol_needs_no_k_points(vasp: Vasp, tmp_path: Path) -> Non
     lines = (tmp_path / "KPOINTS").read_text().splitlines()
     assert lines[:4] == ["Gamma point", "0", "Gamma", "1 1 1"]
     assert build_reference(spec).level.startswith("B3LYP, 800 eV, Gamma point")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"functional": "B3LYP", "incar": {"ALGO": "Damped", "NELM": 30}},
+        {"functional": "PBE+U", "ldau": {"O": {"U": 4, "l": "p"}}, "incar": {"LREAL": "Auto"}},
+        {"restart": True},
+    ],
+)
+def test_remedies_change_the_search_and_never_the_level(
+    options: dict[str, Any], vasp: Vasp, water: Structure, tmp_path: Path
+) -> None:
+    reference = build_reference(vasp(**options))
+    usual = written(vasp(**options), water, tmp_path)
+    for index, remedy in enumerate(reference.remedies()):
+        assert remedy.reference.level == reference.level
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        remedy.reference.prepare(water, folder)
+        tags = parse_incar((folder / "INCAR").read_text())
+        changed = {tag for tag in tags | usual if tags.get(tag) != usual.get(tag)}
+        assert changed <= SEARCH
+        assert changed or remedy.name == "from atomic densities"
+    names = [remedy.name for remedy in reference.remedies()]
+    assert len(set(names)) == len(names) == 3 + bool(options.get("restart"))

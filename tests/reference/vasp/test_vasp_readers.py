@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,6 +70,25 @@ def test_same_numbers_as_ase(kind: str, request: pytest.FixtureRequest) -> None:
     shift = step.scaled - read(folder / "POSCAR").get_scaled_positions(wrap=False)
     np.testing.assert_allclose(shift, np.round(shift), atol=1e-8)  # other images, same atoms
     assert step.free_energy != step.energy_sigma_0 or kind == "crystal"
+
+
+@pytest.mark.parametrize("kind", ["radical", "crystal"])
+@pytest.mark.skipif(importlib.util.find_spec("pymatgen") is None, reason="no pymatgen installed")
+def test_same_numbers_as_pymatgen(kind: str, request: pytest.FixtureRequest) -> None:
+    from pymatgen.io.vasp import Outcar, Vasprun
+
+    folder: Path = request.getfixturevalue(kind)
+    theirs = Vasprun(str(folder / "vasprun.xml"), parse_potcar_file=False)
+    (step,) = read_vasprun(folder / "vasprun.xml").steps
+    assert theirs.converged
+    assert step.energy_sigma_0 == pytest.approx(float(theirs.final_energy), abs=1e-8)
+    np.testing.assert_allclose(step.forces, theirs.ionic_steps[0]["forces"], atol=1e-8)
+    outcar, printed = Outcar(str(folder / "OUTCAR")), read_outcar(folder / "OUTCAR")
+    assert outcar.nelect == printed.n_electrons
+    assert outcar.final_fr_energy == pytest.approx(step.free_energy, abs=1e-7)
+    if kind == "radical":
+        moments = [atom["tot"] for atom in outcar.magnetization]
+        np.testing.assert_allclose(printed.steps[0].moments, moments)
 
 
 def test_settings_of_a_run(radical: Path, crystal: Path) -> None:

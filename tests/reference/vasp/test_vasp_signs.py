@@ -20,7 +20,11 @@ NOT_CONVERGED, CRASHED, BAD_INPUT = (
     ("message", "cause", "advice"),
     [
         ("Error EDDDAV: Call to ZHEGV failed. Returncode =  12 2 24", NOT_CONVERGED, "eigensolver"),
-        ("WARNING in EDDRMM: call to ZHEGV failed, returncode =   6  3      6", NOT_CONVERGED, ""),
+        (
+            "WARNING in EDDRMM: call to ZHEGV failed, returncode =   6  3      6",
+            NOT_CONVERGED,
+            "be",
+        ),
         ("BRMIX: very serious problems", NOT_CONVERGED, "charge density"),
         ("LAPACK: Routine ZPOTRF failed!           1  15  76", NOT_CONVERGED, "orbitals"),
         ("ERROR in subspace rotation PSSYEVX: not enough eigenvalues found", NOT_CONVERGED, ""),
@@ -52,6 +56,16 @@ def test_messages(
     assert advice in failure.message
     assert message.strip(" |-!.*")[:20] in failure.message
     assert "\n" not in failure.message
+
+
+def test_a_fatal_message_counts_more_than_a_warning_before_it(tmp_path: Path) -> None:
+    (tmp_path / "output.log").write_text(
+        "WARNING in EDDRMM: call to ZHEGV failed, returncode =   6  3      6\n"
+        "forrtl: severe (174): SIGSEGV, segmentation fault occurred\n"
+    )
+    failure = explain(tmp_path)
+    assert failure is not None
+    assert failure.cause is CRASHED
 
 
 def test_an_ordinary_output_says_nothing(tmp_path: Path) -> None:
