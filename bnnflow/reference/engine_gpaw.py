@@ -104,8 +104,8 @@ class GPAWReference(Periodic):
             "polarized": self.polarized(structure),
             "moments": self._moments(structure),
             "occupations": self._occupations(structure),
-            "mesh": mesh.size,
-            "gamma": mesh.kind == GAMMA,
+            # what GPAW calls not centred on Gamma lies off it along odd directions too
+            "k_points": {"size": mesh.size, **({"gamma": True} if mesh.kind == GAMMA else {})},
             "stress": bool(structure.pbc.all()),
             "settings": asdict(self),
         }
@@ -122,8 +122,8 @@ class GPAWReference(Periodic):
         fixed = self.polarized(structure) and self.spin != FREE
         moment = {"fixmagmom": True} if fixed else {}
         width = self.smearing_width_eV
-        if self.smearing == NO_SMEARING:
-            return {"name": "fermi-dirac", "width": 0.0, **moment}
+        if self.smearing == NO_SMEARING:  # the lowest states of every k-point, as in other codes
+            return {"name": "fixed-uniform"}
         if self.smearing in ("gaussian", "methfessel-paxton"):  # the Gaussian is order 0
             order = int(self.smearing == "methfessel-paxton")
             return {"name": "methfessel-paxton", "width": width, "order": order, **moment}
@@ -138,14 +138,16 @@ class GPAWReference(Periodic):
 
     def explain(self, directory: Path) -> Failure | None:
         """A missing setup, or the exception that ended the run."""
-        log = (directory / LOG).read_text(errors="replace")
+        log = _text(directory / LOG)
         missing = _NO_SETUP.search(log)
         if missing:
             return failed(FailureCause.BAD_INPUT, f"GPAW: {missing.group()}")
         exceptions = _EXCEPTION.findall(log)
         if not exceptions:
             return None
-        cause = ran_out_of(log) or FailureCause.CRASHED
+        # an exception before the first iteration is about what was asked for
+        begun = "|iter:" in _text(directory / "gpaw.txt")
+        cause = ran_out_of(log) or (FailureCause.CRASHED if begun else FailureCause.BAD_INPUT)
         return failed(cause, f"GPAW stopped: {': '.join(exceptions[-1])}"[:300])
 
     def parse(self, structure: Structure, directory: Path) -> Label | Failure:
@@ -201,3 +203,7 @@ class GPAWReference(Periodic):
             Remedy(f"Pulay mixing 0.02 and {steps} steps", less),
             Remedy(f"Pulay mixing 0.01, Davidson's method and {steps} steps", thorough),
         )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""

@@ -25,7 +25,8 @@ class Periodic(Plain):
 
     k_points: three numbers of points, or k_spacing_per_A: longest step, 1/Å with 2π; k_mesh:
     "gamma" or "monkhorst-pack" (`meshes.Mesh`); a molecule is calculated at Gamma. box_A: side of
-    the cube around a molecule. smearing: of the occupations, "none" fills the lowest states;
+    the cube around a molecule. smearing: of the occupations, "none" fills the lowest states
+    at every k-point;
     smearing_width_eV: kT for Fermi-Dirac, σ for Gaussian. spin: "multiplicity" fixes the moment to
     the structure's; "free" lets it follow from starting_magnetization, μB per atom of an element.
     threads: per rank.
@@ -62,6 +63,8 @@ class Periodic(Plain):
             raise ConfigError(f"spin is {self.spin!r}, expected {BY_MULTIPLICITY} or {FREE}")
         if (self.spin == FREE) != bool(self.starting_magnetization):
             raise ConfigError("spin: free and starting_magnetization belong together: give both")
+        if self.spin == FREE and self.smearing == NO_SMEARING:
+            raise ConfigError("spin: free needs smearing, without which the moment cannot change")
 
     @property
     def k_words(self) -> str:

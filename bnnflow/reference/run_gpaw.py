@@ -37,7 +37,7 @@ def build_atoms(wanted: Wanted) -> Atoms:
 
 
 def build_calculator(wanted: Wanted, log: str) -> Any:
-    """A plane-wave calculator; the mesh is centred on Gamma only if that is said."""
+    """A plane-wave calculator."""
     settings = wanted["settings"]
     mixer: dict[str, Any] = {"name": settings["mixer"]}
     if settings["mixing_beta"]:
@@ -45,7 +45,7 @@ def build_calculator(wanted: Wanted, log: str) -> Any:
     return GPAW(
         mode=PW(settings["cutoff_eV"]),
         xc=settings["functional"],
-        kpts={"size": wanted["mesh"], "gamma": wanted["gamma"]},
+        kpts=wanted["k_points"],
         charge=wanted["charge"],
         spinpol=wanted["polarized"],
         occupations=wanted["occupations"],
