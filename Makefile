@@ -14,10 +14,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One thread per process: the work is spread over processes, and two layers of it fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: ethanol test lint check slow clean
+.PHONY: ethanol environment test lint check slow slurm clean
 
 ethanol: $(READY)
 	$(BIN)/python workflows/ethanol.py
+
+environment: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -31,6 +33,9 @@ check: lint test
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+slurm: $(READY)
+	$(BIN)/python -m pytest -m slurm
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
