@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One thread per process: the work is spread over processes, and two layers of it fight.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: ethanol test lint check slow clean
+.PHONY: ethanol test lint check slow slurm clean
 
 ethanol: $(READY)
 	$(BIN)/python workflows/ethanol.py
@@ -31,6 +31,10 @@ check: lint test
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Starts a Slurm of its own on this machine; root, and the packages of .ci/install-slurm.
+slurm: $(READY)
+	$(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
