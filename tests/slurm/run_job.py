@@ -1,0 +1,22 @@
+"""The coordinator of one job: SITE, FOLDER; PySCF labels, one step."""
+
+import sys
+
+from ethanol_job import config
+
+from workflows.session import fine_tune
+
+REFERENCE = {
+    "engine": "pyscf",
+    "options": {"method": "B3LYP", "basis": "def2-SVP", "density_fit": True},
+}
+
+
+def main(site: str, folder: str) -> None:
+    job = config(site, **REFERENCE)
+    short = job.dynamics.model_copy(update={"length_ps": 0.0005})
+    fine_tune([job.model_copy(update={"dynamics": short})], folders=[folder])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

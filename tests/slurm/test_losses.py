@@ -1,0 +1,144 @@
+"""Blocks that end under a task: cancelled, at their walltime, drained before it; held jobs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import HERE, QUICK, named, site_values, wait_until
+from run_job import REFERENCE
+from tiny_runs import assert_labels_whole, attempts
+
+from bnnflow.data import read_run
+from bnnflow.errors import BlockLostError, PoolLostError
+from bnnflow.records import Label, LabelRequest, Structure
+from bnnflow.tasks import label
+from executors.base import Pool
+from executors.pools import ParslExecutor
+from executors.provenance import check_one_place
+from executors.site import parse_site
+from workflows.submission import Submission
+
+pytestmark = [pytest.mark.usefixtures("empty_queue"), pytest.mark.timeout(900)]
+
+
+def test_a_label_whose_job_is_cancelled_is_made_again(tmp_path: Path) -> None:
+    """scancel in mid-label: nothing lost, nothing wrong accepted, no failure booked."""
+    site, folder = tmp_path / "site.yaml", tmp_path / "run"
+    site.write_text(yaml.safe_dump(site_values()))
+    paths = os.pathsep.join([str(check_one_place()), str(HERE)])
+    with subprocess.Popen(
+        [sys.executable, HERE / "run_job.py", site, folder],
+        env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        wait_until(lambda: attempts(folder) == ["labels/0000/attempt-01"], 180.0)
+        time.sleep(1.0)
+        assert not (folder / "labels" / "0000" / "result.h5").exists()
+        (job,) = named("dft")
+        subprocess.run(["scancel", job], check=True, timeout=10)
+        again = wait_until(lambda: len(attempts(folder)) == 2, 180.0)
+        done = again + wait_until((folder / "labels" / "0000" / "result.h5").exists, 300.0)
+        assert run.wait(600) == 0
+    print(f"after scancel: label under way again in {again:.1f} s, there in {done:.1f} s")
+    found = read_run(folder)
+    assert_labels_whole(folder)
+    tried = ["labels/0000/attempt-01", "labels/0000/attempt-02", "labels/0001/attempt-01"]
+    assert attempts(folder) == tried
+    assert found.labels.name == ("0000", "0001") and len(found.failures.task) == 0
+    log = (folder / "run.log").read_text()
+    assert "pool dft lost its workers" in log and "Submitted again" in log
+    truth = _made_here(Structure(found.numbers, found.labels.positions[0]), tmp_path / "here")
+    assert found.labels.energy[0] == pytest.approx(truth.energy, abs=1e-6)
+
+
+def _made_here(structure: Structure, folder: Path) -> Label:
+    spec = {"engine": REFERENCE["engine"], **REFERENCE["options"]}
+    made = label(LabelRequest(spec, structure, str(folder), 600.0))
+    assert isinstance(made, Label)
+    return made
+
+
+def pools(folder: Path, **provider: Any) -> ParslExecutor:
+    """A pool of single workers on one node of partition cpu."""
+    keys = {**QUICK, "partition": "cpu", "cores_per_node": 1, **provider}
+    return ParslExecutor(
+        parse_site(site_values(dft={"workers_per_node": 1, "provider": keys})), folder
+    )
+
+
+def test_walltime_and_draining(tmp_path: Path) -> None:
+    """A block takes no task it has no time for; one that outlives it all the same runs again."""
+    mark = tmp_path / "mark"
+    too_long = f"test -e {mark} && echo again || {{ touch {mark}; sleep 600; }}"
+    limits = {"walltime": "00:02:00", "longest_task": "00:00:20"}
+    job = "echo $SLURM_JOB_ID"
+    with pools(tmp_path, max_blocks=2, **limits) as executor:
+        first = executor.submit(Pool.DFT, subprocess.getoutput, job).result(60)
+        began = time.monotonic()
+        task = Submission(executor, Pool.DFT, subprocess.getoutput, too_long)
+        wait_until(mark.exists, 30.0)
+        time.sleep(45.0)  # until the block drains, at 120 - 20 - 60 s of its age
+        second = executor.submit(Pool.DFT, subprocess.getoutput, job).result(60)
+        assert first != second and {first, second} == set(named("dft"))
+        with pytest.raises(BlockLostError, match="walltime"):
+            task.future.result(240)
+        lost = time.monotonic() - began
+        assert lost > 90.0
+        assert task.result() == "again"
+        took = time.monotonic() - began - lost
+        print(f"task lost with its block after {lost:.0f} s, answered {took:.1f} s later")
+
+
+def test_blocks_are_given_back_when_idle(tmp_path: Path) -> None:
+    keys = {**QUICK, "partition": "cpu", "cores_per_node": 1, "max_blocks": 2}
+    values = site_values(dft={"workers_per_node": 1, "provider": keys}) | {"idle_s": 4}
+    with ParslExecutor(parse_site(values), tmp_path) as executor:
+        tasks = [
+            executor.submit(Pool.DFT, time.sleep, 20),
+            executor.submit(Pool.DFT, time.sleep, 1),
+        ]
+        wait_until(lambda: len(named("dft")) == 2, 30.0)
+        tasks[1].result(60)
+        wait_until(lambda: len(named("dft")) == 1, 15.0)  # one of two, while the other works
+        assert not tasks[0].done()
+        tasks[0].result(60)
+        wait_until(lambda: named("dft") == [], 15.0)
+        assert executor.submit(Pool.DFT, abs, -1).result(60) == 1
+
+
+def test_a_held_job_is_told(tmp_path: Path) -> None:
+    with pools(tmp_path, scheduler_options=["--hold"]) as executor:
+        future: Future[int] = executor.submit(Pool.DFT, abs, -1)
+        told: list[tuple[Pool, str]] = []
+        wait_until(lambda: told.extend(executor.notices()) or told, 30.0)
+        assert told == [(Pool.DFT, "pool dft: its job will not start by itself (JobHeldUser)")]
+        assert not future.done()
+        (job,) = named("dft")  # one, though a held job does no work
+        subprocess.run(["scontrol", "release", job], check=True, timeout=10)
+        assert future.result(60) == 1
+
+
+def test_what_the_scheduler_refuses_is_said(tmp_path: Path) -> None:
+    with pools(tmp_path, partition="nowhere") as executor:
+        with pytest.raises(
+            PoolLostError, match=r"pool dft cannot start.*nowhere|invalid partition"
+        ):
+            executor.submit(Pool.DFT, abs, -1).result(60)
+
+
+def test_workers_that_cannot_start_are_said(tmp_path: Path) -> None:
+    keys = {**QUICK, "partition": "cpu", "cores_per_node": 1}
+    dft = {"workers_per_node": 1, "modules": ["no-such/module"], "provider": keys}
+    dft["environment"] = str(tmp_path / "no-such-environment")
+    with ParslExecutor(parse_site(site_values(dft=dft)), tmp_path) as executor:
+        with pytest.raises(PoolLostError, match=r"3 blocks in a row.*no-such-environment"):
+            executor.submit(Pool.DFT, abs, -1).result(120)
