@@ -30,6 +30,7 @@ from bnnflow.records.requests import (
     SampleRequest,
     SampleResult,
     ScheduleSpec,
+    model_family,
 )
 from bnnflow.records.structures import (
     Decision,
@@ -79,4 +80,5 @@ __all__ = [
     "Spent",
     "Structure",
     "Updated",
+    "model_family",
 ]
