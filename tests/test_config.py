@@ -162,7 +162,7 @@ def test_steps_follow_from_length_and_step(config_file):
         ("sampler.steps=10", ["only schedule published uses", "sampler.schedule to published"]),
         ("sampler.steps=2000", ["has steps, which only schedule published uses"]),
         ("sampler.step_size=1e-3", ["has step_size, which only schedule published uses"]),
-        ("potential.family=x", ["'mace' or 'nequip'"]),
+        ("potential.family=x", ["'mace', 'chgnet' or 'nequip'"]),
         ("material.name=a/b", ["material.name is 'a/b'"]),
         ("run.seed=1.5", ["run.seed is 1.5", "integer"]),
         ("run.seed", ["is not section.key=value"]),

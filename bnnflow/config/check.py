@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bnnflow.config.run import RunConfig
 from bnnflow.errors import ConfigError, ModelError, ReferenceError
 from bnnflow.materials import check_material
-from bnnflow.records import Structure
+from bnnflow.records import Structure, model_family
 
 if TYPE_CHECKING:
     from bnnflow.potentials import Potential
@@ -55,8 +55,13 @@ def _check_dynamics(config: RunConfig, structure: Structure) -> None:
 def _check_model(config: RunConfig, structure: Structure) -> None:
     from bnnflow.potentials.registry import check_device, load_potential  # torch takes seconds
 
-    if config.potential.family != "mace":
-        raise ConfigError(f"potential.family is {config.potential.family}, expected mace: set mace")
+    family = model_family(config.potential.model)
+    if config.potential.family != family:
+        raise ConfigError(
+            f"potential.family is {config.potential.family}, but potential.model is "
+            f"{config.potential.model}, expected {family}: remove potential.family, or name "
+            "another model"
+        )
     check_device(config.potential.device)
     potential = load_potential(replace(config.potential.record(), device="cpu"))
     check_material(structure, elements=potential.elements, cutoff=potential.cutoff)

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-DEFAULT_FAMILY: str = "mace"
+from bnnflow.records import model_family
 
 FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "mace": {
         "potential": {"prior_std": 0.5},
+        "calibration": {"shape": 1.5, "scale": 10.0},
+        "sampler": {"step_size": 1e-3},
+    },
+    "chgnet": {
+        "potential": {"prior_std": 1.4},
         "calibration": {"shape": 1.5, "scale": 10.0},
         "sampler": {"step_size": 1e-3},
     },
@@ -41,6 +46,7 @@ COMPAT_FIXED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 COMPAT_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] = {
     "rensmeyer2026": {
         "mace": {"sampler": {"steps": 2000, "batch": 5}},
+        "chgnet": {"sampler": {"steps": 2000, "batch": 5}},
         "nequip": {"sampler": {"steps": 2000, "batch": 5, "step_size": 1e-4}},
     },
 }
@@ -48,13 +54,15 @@ COMPAT_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] =
 
 
 def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the defaults of the named family, and of a preset, to the sections of a raw config.
+    """Add the defaults of the family, and of a preset, to the sections of a raw config.
 
-    A key that is present and not null stays as it is. What is not a mapping, or not a known family,
-    is left for the validation to refuse. Schedule rto finds its prior_std when the run starts.
+    The family is the one named, else the model's. A key that is present and not null stays as it
+    is. What is not a mapping, or not a known family, is left for the validation to refuse. Schedule
+    rto finds its prior_std when the run starts.
     """
     family = _named(values, "potential", "family")
-    family = family if family in FAMILY_DEFAULTS else DEFAULT_FAMILY
+    if family not in FAMILY_DEFAULTS:
+        family = model_family(_named(values, "potential", "model"))
     known = FAMILY_DEFAULTS[family]
     compat = str(values.get("compat"))
     if compat in COMPAT_FIXED:
@@ -62,6 +70,7 @@ def fill_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     schedule = _named(values, "sampler", "schedule")
     if schedule == "rto" or (not schedule and compat not in COMPAT_FIXED):
         known = {**known, "potential": {}, "sampler": {}}
+    known = _layered(known, {"potential": {"family": family}})
     return dict(values) | {
         section: _with_defaults(values.get(section), defaults)
         for section, defaults in known.items()

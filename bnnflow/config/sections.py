@@ -76,8 +76,10 @@ class PotentialConfig(Section):
     """The foundation model that is fine-tuned, and how tightly its prior holds it."""
 
     model: str = Field(default="chno-small", description="model's name in the registry, or a file")
-    family: Literal["mace", "nequip"] = Field(
-        default="mace", description="architecture; sets defaults of prior, calibration, step size"
+    family: Literal["mace", "chgnet", "nequip"] = Field(
+        default="mace",
+        description="architecture; sets defaults of prior, calibration, step size; default: that "
+        "of the model",
     )
     checksum: str = Field(default="", description="sha256 the model file must have; empty: any")
     prior_std: float | None = Field(
@@ -149,7 +151,7 @@ class ThresholdConfig(Section):
 class CalibrationConfig(Section):
     """Gamma prior over the precision factor of the error model (METHOD 5)."""
 
-    shape: float = Field(gt=0, description="a; default by family (MACE 1.5, NequIP 3)")
+    shape: float = Field(gt=0, description="a; default by family (MACE and CHGNet 1.5, NequIP 3)")
     scale: float = Field(gt=0, description="b; default by family (10)")
 
     def record(self) -> records.Calibration:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bnnflow.codec import publish
 from bnnflow.errors import ModelError
-from bnnflow.potentials.graphs import GraphBatch, collate
+from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.potentials.groups import Groups
 from bnnflow.potentials.protocol import Potential
 from bnnflow.potentials.registry import load_potential
@@ -78,13 +78,7 @@ class Ensemble:
 
 def graph_batch(potential: Potential, structures: Sequence[Structure]) -> GraphBatch:
     """Padded graphs of some structures, for this potential."""
-    return collate(
-        structures,
-        elements=potential.elements,
-        cutoff=potential.cutoff,
-        dtype=potential.dtype,
-        atomic_energy=potential.atomic_energy,
-    )
+    return potential.collate(structures)
 
 
 def load_foundation(spec: PotentialSpec) -> Ensemble:

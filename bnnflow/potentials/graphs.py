@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bnnflow.errors import StructureError
-from bnnflow.potentials.neighbours import neighbours
+from bnnflow.potentials.neighbours import Neighbours, neighbours
 from bnnflow.records import Structure
 
 
@@ -63,7 +63,26 @@ def collate(
     elements: atomic numbers of the potential, in its order; cutoff: Å. Raises StructureError for
     an element the potential lacks.
     """
-    lists = [neighbours(structure, cutoff) for structure in structures]
+    return padded(
+        structures,
+        [neighbours(structure, cutoff) for structure in structures],
+        elements=elements,
+        cutoff=cutoff,
+        dtype=dtype,
+        atomic_energy=atomic_energy,
+    )
+
+
+def padded(
+    structures: Sequence[Structure],
+    lists: Sequence[Neighbours],
+    *,
+    elements: tuple[int, ...],
+    cutoff: float,
+    dtype: torch.dtype,
+    atomic_energy: Callable[[int], float],
+) -> GraphBatch:
+    """Graphs of some structures with their neighbours given, sorted by receiver; see `collate`."""
     n_atoms = max(len(structure) for structure in structures)
     n_near = max(1, *(one.most() for one in lists))
     rows = [one.in_rows(n_atoms, n_near, cutoff) for one in lists]

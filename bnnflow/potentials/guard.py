@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bnnflow.errors import ModelError
-from bnnflow.potentials.graphs import GraphBatch, collate
+from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.potentials.protocol import Potential
 from bnnflow.records import Structure
 
@@ -44,13 +44,7 @@ def _probe(potential: Potential) -> tuple[GraphBatch, Tensor]:
     numbers = np.resize(potential.elements[:4], 4)
     places = np.array([[0.1, 0.0, 0.0], [1.6, 0.2, 0.1], [0.2, 1.5, -0.2], [0.3, 0.4, 1.7]])
     cell = np.array([[4.1, 0.0, 0.0], [0.4, 4.4, 0.0], [-0.3, 0.2, 4.7]])
-    batch = collate(
-        [Structure(numbers, places, cell, np.ones(3, dtype=bool))],
-        elements=potential.elements,
-        cutoff=potential.cutoff,
-        dtype=potential.dtype,
-        atomic_energy=potential.atomic_energy,
-    )
+    batch = potential.collate([Structure(numbers, places, cell, np.ones(3, dtype=bool))])
     mean = potential.prior_mean()
     noise = torch.randn(2, len(mean), generator=torch.Generator().manual_seed(0)).to(mean)
     return batch, mean + SCATTER * noise

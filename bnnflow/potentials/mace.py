@@ -9,6 +9,7 @@ order does not need, and an in-place scatter, which is replaced below by its out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mace.modules.blocks
@@ -18,15 +19,19 @@ from e3nn import o3
 from torch import Tensor
 
 from bnnflow.errors import ModelError
-from bnnflow.potentials.graphs import GraphBatch
+from bnnflow.potentials.derivatives import conservative_output
+from bnnflow.potentials.graphs import GraphBatch, collate
 from bnnflow.potentials.heads import ForceStdHead
 from bnnflow.potentials.kept import Kept
-from bnnflow.potentials.layout import ParameterLayout
 from bnnflow.potentials.mace_elements import element_mask
 from bnnflow.potentials.mace_members import MaceMembers, Weights, is_supported
 from bnnflow.potentials.mace_slots import slots
 from bnnflow.potentials.protocol import Output
-from bnnflow.units import VOIGT
+from bnnflow.potentials.trainable import Trainable
+from bnnflow.records import Structure
+
+EVALUATIONS_AT_ONCE = 64
+"""Bounds the memory of large data sets."""
 
 
 def _scatter_sum(
@@ -110,13 +115,13 @@ class MacePotential:
         # Taken before the weights change dtype: totals in eV need every digit (DECISIONS 12).
         self._energies = model.atomic_energies_fn.atomic_energies.double().reshape(-1).clone()
         self._blocks = _Blocks(model).to(self.dtype).requires_grad_(False)
-        self._trainable = dict(self._blocks.named_parameters())
+        self._trainable = Trainable(dict(self._blocks.named_parameters()), self._blocks.head)
         self._members = (
             MaceMembers(model, self._blocks.head).to(self.dtype).requires_grad_(False)
             if is_supported(model)
             else None
         )
-        self.layout = ParameterLayout.of(self._trainable)
+        self.layout = self._trainable.layout
         self._kept: Kept[Weights] = Kept()
 
     def to(self, device: torch.device) -> MacePotential:
@@ -126,46 +131,45 @@ class MacePotential:
             self._members.to(device)
         return self
 
+    def collate(self, structures: Sequence[Structure]) -> GraphBatch:
+        """Padded graphs of some structures."""
+        return collate(
+            structures,
+            elements=self.elements,
+            cutoff=self.cutoff,
+            dtype=self.dtype,
+            atomic_energy=self.atomic_energy,
+        )
+
+    def at_once(self, _batch: GraphBatch) -> int:
+        """See `Potential`; nothing that belongs to an edge is kept, so frames count alike."""
+        return EVALUATIONS_AT_ONCE
+
     def atomic_energy(self, number: int) -> float:
         """Isolated-atom energy of an element, eV."""
         return float(self._energies[self.elements.index(number)])
 
     def prior_mean(self) -> Tensor:
         """(P,) pre-trained weights, and zero for the head (METHOD 2)."""
-        zeros = {f"head.{n}": torch.zeros_like(p) for n, p in self._blocks.head.named_parameters()}
-        return self.layout.flatten(self._trainable | zeros).clone()
+        return self._trainable.prior_mean()
 
     def start(self, generator: torch.Generator) -> Tensor:
         """(P,) pre-trained weights, and a head that gives s0 everywhere."""
-        drawn = {
-            f"head.{name}": value.to(self._trainable[f"head.{name}"])
-            for name, value in self._blocks.head.start(generator).items()
-        }
-        return self.layout.flatten(self._trainable | drawn).clone()
+        return self._trainable.start(generator)
 
     def heads(self) -> Tensor:
         """(P,) True for the parameters of the force-std head."""
-        return self._named("head.")
+        return self._trainable.heads()
 
     def force_scale(self) -> Tensor:
         """(P,) True for the bias of the head's last layer."""
-        return self._named(f"head.layers.{len(self._blocks.head.layers) - 1}.bias")
+        return self._trainable.force_scale()
 
     def active(self, elements: tuple[int, ...]) -> Tensor:
         """(P,) True where a parameter acts on systems of these elements (DECISIONS 6)."""
         present = [number in elements for number in self.elements]
-        masks = {
-            name: element_mask(name, value, self._blocks.model, present)
-            for name, value in self._trainable.items()
-        }
-        return self.layout.flatten(masks)
-
-    def _named(self, start: str) -> Tensor:
-        masks = {
-            name: torch.full_like(value, name.startswith(start), dtype=torch.bool)
-            for name, value in self._trainable.items()
-        }
-        return self.layout.flatten(masks)
+        model = self._blocks.model
+        return self._trainable.mask(lambda name, p: element_mask(name, p, model, present))
 
     def evaluate(
         self,
@@ -180,34 +184,14 @@ class MacePotential:
         parameters: (k, P); batch: shared by the members (B, ...) or one each (k, B, ...);
         create_graph: for derivatives of the result by the parameters (not again by positions).
         """
-        members = len(parameters)
-        positions = batch.positions.expand(members, *batch.positions.shape[-3:]).detach().clone()
-        strain = positions.new_zeros(members, positions.shape[1], 3, 3)
-        positions.requires_grad_(True)
-        strain.requires_grad_(stress)
-        vectors = self._vectors(positions, strain if stress else None, batch)
         forward = self._forward if self._members is None else self._forward_members
-        atom_energy, force_std = forward(parameters, vectors, batch, create_graph)
-        energy = (atom_energy.unflatten(-1, positions.shape[1:3]) * batch.mask).sum(-1)
-        wanted = (positions, strain) if stress else (positions,)
-        gradients = torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)
-        return Output(
-            energy=energy,
-            forces=-gradients[0],
-            stress=_stress(gradients[1], batch.volume) if stress else None,
-            force_std=force_std.unflatten(-1, positions.shape[1:3]),
+        return conservative_output(
+            lambda vectors: forward(parameters, vectors, batch, create_graph),
+            batch,
+            len(parameters),
+            stress=stress,
+            create_graph=create_graph,
         )
-
-    def _vectors(self, positions: Tensor, strain: Tensor | None, batch: GraphBatch) -> Tensor:
-        """Edge vectors (k, B, e, 3), receiver minus sender, in the strained frame."""
-        edges = batch.edges.expand(len(positions), *batch.edges.shape[-3:])
-        ends = edges.flatten(-2).unsqueeze(-1).expand(-1, -1, -1, 3)
-        senders, receivers = positions.gather(2, ends).chunk(2, dim=2)
-        vectors = receivers - senders + batch.shifts
-        if strain is None:
-            return vectors
-        symmetric = 0.5 * (strain + strain.transpose(-1, -2))
-        return vectors + vectors @ symmetric
 
     def _forward_members(
         self, parameters: Tensor, vectors: Tensor, batch: GraphBatch, create_graph: bool
@@ -244,11 +228,6 @@ class MacePotential:
         named = self.layout.unflatten(parameters)
         energy, force_std = batched(named, species, edges, lengths, harmonics)
         return energy, force_std
-
-
-def _stress(gradient: Tensor, volume: Tensor) -> Tensor:
-    components = [gradient[..., row, column] for row, column in VOIGT]
-    return torch.stack(components, dim=-1) / volume[..., None]
 
 
 def _scalars(model: Any, layer: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -9,12 +10,13 @@ from torch import Tensor
 
 from bnnflow.potentials.graphs import GraphBatch
 from bnnflow.potentials.layout import ParameterLayout
+from bnnflow.records import Structure
 
 
 class Output(NamedTuple):
     """What a potential gives for k members and B graphs of at most n atoms.
 
-    energy: (k, B) eV without the isolated-atom energies (`GraphBatch.atomic_energy` holds those
+    energy: (k, B) eV without the energies of the elements (`GraphBatch.atomic_energy` holds those
     in float64); forces: (k, B, n, 3) eV/Å; stress: (k, B, 6) eV/Å³ or None;
     force_std: (k, B, n) eV/Å, the same for the three components of an atom.
     """
@@ -41,6 +43,10 @@ class Potential(Protocol):
     layout: ParameterLayout
     dtype: torch.dtype
 
+    def to(self, device: torch.device) -> Potential:
+        """Move its fixed tensors to a device; returns itself."""
+        ...
+
     def prior_mean(self) -> Tensor:
         """(P,) pre-trained weights, and zero for the added heads."""
         ...
@@ -62,7 +68,19 @@ class Potential(Protocol):
         ...
 
     def atomic_energy(self, number: int) -> float:
-        """Isolated-atom energy of an element, eV."""
+        """What an element adds to every energy, eV: that of an isolated atom, or a reference's."""
+        ...
+
+    def collate(self, structures: Sequence[Structure]) -> GraphBatch:
+        """Padded graphs of some structures, with all that `evaluate` needs of them.
+
+        Raises StructureError for an element the potential lacks.
+        """
+        ...
+
+    def at_once(self, batch: GraphBatch) -> int:
+        """How many evaluations may go side by side, each of one member on one frame of a batch and
+        to be differentiated by its parameters; bounds the memory."""
         ...
 
     def evaluate(

@@ -3,6 +3,7 @@
 Names: `chno-small` ships with bnnflow; `mace_mp:NAME`, `mace_off:NAME` and `mace_omol:NAME` go
 through mace-torch's own loaders, which download into mace-torch's cache. mace-torch publishes no
 checksums, so the first use of a name writes one beside the file, and every later use must match.
+`chgnet` and `chgnet:NAME` are in CHGNet's own package, whose files have known checksums.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from mace.calculators import foundations_models
 from mace.tools.utils import get_cache_dir
 
 from bnnflow.errors import ModelError
+from bnnflow.potentials import chgnet_files
+from bnnflow.potentials.chgnet import ChgnetPotential
 from bnnflow.potentials.guard import check_same
 from bnnflow.potentials.mace import MacePotential
 from bnnflow.potentials.mace_files import load_mace, load_mace_pickle
-from bnnflow.records import PotentialSpec
+from bnnflow.potentials.protocol import Potential
+from bnnflow.records import PotentialSpec, model_family
 
 SHIPPED = ("chno-small",)
+_CHGNET = tuple(f"chgnet:{version}" for version in chgnet_files.SHIPPED)
 _OMOL = {"extra_large": "MACE-omol-0-extra-large-1024.model"}
 _LOADERS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
     "mace_mp": (foundations_models.mace_mp, foundations_models.mace_mp_urls),
@@ -53,8 +58,15 @@ class ModelInfo:
 def list_models() -> list[ModelInfo]:
     """Every model that can be named, shipped ones first."""
     named = [f"{family}:{name}" for family, (_, urls) in _LOADERS.items() for name in urls]
-    places = {name: locate(name) for name in (*SHIPPED, *named)}
-    return [ModelInfo(name, str(path), path.is_file()) for name, path in places.items()]
+    return [_listed(name) for name in (*SHIPPED, *_CHGNET, *named)]
+
+
+def _listed(name: str) -> ModelInfo:
+    try:
+        path = locate(name)
+    except ModelError as missing:  # the package that ships it
+        return ModelInfo(name, str(missing), False)
+    return ModelInfo(name, str(path), path.is_file())
 
 
 def model_info(model: str) -> dict[str, Any]:
@@ -65,28 +77,38 @@ def model_info(model: str) -> dict[str, Any]:
     path = locate(model)
     if not path.is_file():
         raise ModelError(f"{model} is not on this machine: expected the file {path}")
-    info = asdict(ModelInfo(model, str(path), True)) | {"sha256": sha256(path)}
+    info = asdict(ModelInfo(model, str(path), True))
+    info |= {"family": model_family(model), "sha256": sha256(path)}
+    if _in_chgnet(model):
+        return info | {"level": chgnet_files.shipped(model).level}
     card = path.with_suffix(".json")
     return info | (json.loads(card.read_text()) if card.is_file() else {})
+
+
+def _in_chgnet(model: str) -> bool:
+    """Whether a name is of CHGNet's own package."""
+    return model.partition(":")[0] == "chgnet"
 
 
 def locate(model: str) -> Path:
     """The file of a model given by name or path. Raises ModelError for an unknown name."""
     if model in SHIPPED:
         return Path(str(files("bnnflow") / "foundation" / f"{model}.safetensors"))
+    if _in_chgnet(model):
+        return chgnet_files.shipped_file(model)
     family, _, name = model.partition(":")
     if family in _LOADERS:
         return _cached(family, name)
-    if "/" in model or model.endswith((".model", ".safetensors")):
+    if "/" in model or model.endswith((".model", ".safetensors", chgnet_files.SUFFIX)):
         return Path(model).expanduser()
     raise ModelError(
-        f"unknown model {model!r}: expected {', '.join(SHIPPED)}, mace_mp:NAME, mace_off:NAME, "
-        "mace_omol:NAME or the path of a file; `bnnflow model list` shows the names"
+        f"unknown model {model!r}: expected {', '.join(SHIPPED)}, chgnet, mace_mp:NAME, "
+        "mace_off:NAME, mace_omol:NAME or the path of a file; `bnnflow model list` shows the names"
     )
 
 
 @functools.lru_cache(maxsize=4)
-def load_potential(spec: PotentialSpec) -> MacePotential:
+def load_potential(spec: PotentialSpec) -> Potential:
     """Load a foundation model as a potential; a worker keeps the last few it loaded.
 
     Raises ModelError when the file is missing, fails its checksum, or is a pickle from elsewhere
@@ -101,17 +123,26 @@ def load_potential(spec: PotentialSpec) -> MacePotential:
     if not path.is_file():
         raise ModelError(_missing(spec.model, path))
     _check(path, spec)
-    model = _open(path, trusted=family in _LOADERS or spec.allow_pickle)
-    return _on_device(model, _DTYPES[spec.dtype], check_device(spec.device))
+    make = _opened(path, spec, trusted=family in _LOADERS or spec.allow_pickle)
+    return _on_device(make, check_device(spec.device))
 
 
-def _on_device(model: torch.nn.Module, dtype: torch.dtype, device: torch.device) -> MacePotential:
+def _opened(path: Path, spec: PotentialSpec, *, trusted: bool) -> Callable[[], Potential]:
+    """Read a model; each call makes a potential of its own."""
+    dtype = _DTYPES[spec.dtype]
+    if model_family(spec.model) == "chgnet":
+        arrays = chgnet_files.load_chgnet(path)
+        return lambda: ChgnetPotential(arrays, dtype=dtype)
+    model = _open(path, trusted=trusted)
+    return lambda: MacePotential(copy.deepcopy(model), dtype=dtype)
+
+
+def _on_device(make: Callable[[], Potential], device: torch.device) -> Potential:
     """The potential there; compared with the one on the CPU when that is elsewhere."""
     if device.type == "cpu":
-        return MacePotential(model, dtype=dtype)
-    reference = MacePotential(copy.deepcopy(model), dtype=dtype)
-    moved = MacePotential(model, dtype=dtype).to(device)
-    check_same(reference, moved, device)
+        return make()
+    moved = make().to(device)
+    check_same(make(), moved, device)
     return moved
 
 
@@ -142,15 +173,19 @@ def _open(path: Path, *, trusted: bool) -> torch.nn.Module:
 def _check(path: Path, spec: PotentialSpec) -> None:
     expected = spec.checksum or _known_checksum(path, spec.model)
     if expected and sha256(path) != expected:
+        remedy = "delete the file and fetch it again"
+        if _in_chgnet(spec.model):
+            remedy = "install chgnet 0.4.2 again"
         raise ModelError(
-            f"{path} has sha256 {sha256(path)[:12]}..., expected {expected[:12]}...: "
-            "delete the file and fetch it again"
+            f"{path} has sha256 {sha256(path)[:12]}..., expected {expected[:12]}...: {remedy}"
         )
 
 
 def _known_checksum(path: Path, model: str) -> str:
     if model in SHIPPED:
         return str(json.loads(path.with_suffix(".json").read_text())["sha256"])
+    if _in_chgnet(model):
+        return chgnet_files.shipped(model).sha256
     note = path.with_name(f"{path.name}.sha256")
     if model.partition(":")[0] not in _LOADERS:
         return ""

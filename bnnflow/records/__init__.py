@@ -31,6 +31,7 @@ from bnnflow.records.requests import (
     SampleRequest,
     SampleResult,
     ScheduleSpec,
+    model_family,
 )
 from bnnflow.records.structures import (
     Decision,
@@ -81,4 +82,5 @@ __all__ = [
     "Spent",
     "Structure",
     "Updated",
+    "model_family",
 ]

@@ -12,6 +12,12 @@ from bnnflow.records.structures import Structure
 from bnnflow.units import KCAL_PER_MOL
 
 
+def model_family(model: str) -> str:
+    """Architecture of a model, by its name in the registry or its file's: `chgnet`, else `mace`."""
+    is_chgnet = model.partition(":")[0] == "chgnet" or model.endswith(".pth.tar")
+    return "chgnet" if is_chgnet else "mace"
+
+
 @dataclass(frozen=True)
 class PotentialSpec:
     """Which foundation model to load, and how.

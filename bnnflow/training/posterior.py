@@ -100,18 +100,31 @@ class Posterior:
 
     def gradient(self, theta: Tensor, minibatch: Minibatch) -> Tensor:
         """(k, n_active) gradient at theta, from one weighted minibatch per chain."""
+        index, weight = minibatch.index.to(theta.device), minibatch.weight.to(theta)
+        frames = min(index.shape[1], self._at_once)
+        slope = torch.zeros_like(theta)
+        for rows in _slices(len(theta), max(1, self._at_once // frames)):
+            for part in _slices(index.shape[1], frames):
+                slope[rows] += self._slope(theta[rows], index[rows, part], weight[rows, part])
+        return (slope + self.prior.gradient(theta)) / len(self.data)
+
+    def _slope(self, theta: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        """(k, n_active) gradient of the weighted negative log-likelihood of frames (k, b)."""
         leaf = theta.detach().clone().requires_grad_(True)
-        index = minibatch.index.to(leaf.device)
         nll = self.frame_nll(leaf, index)
         _require_finite(nll)
-        (slope,) = torch.autograd.grad((nll * minibatch.weight.to(leaf)).sum(), leaf)
-        return (slope + self.prior.gradient(theta)) / len(self.data)
+        (slope,) = torch.autograd.grad((nll * weight).sum(), leaf)
+        return slope
+
+    @property
+    def _at_once(self) -> int:
+        return self.potential.at_once(self.data.graphs)
 
     def errors(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """RMSE over the data set of every chain: energy (k,) eV, force components (k,) eV/Å."""
         energy, force = torch.zeros(2, len(theta), device=theta.device)
         frames = torch.arange(len(self.data), device=theta.device)
-        for index in frames.split(FRAMES_AT_ONCE):
+        for index in frames.split(min(FRAMES_AT_ONCE, max(1, 4 * self._at_once // len(theta)))):
             output = self.evaluate(theta, index.expand(len(theta), -1))
             _require_finite(output.energy)
             mask = self.data.graphs.mask[index].unsqueeze(-1)
@@ -162,6 +175,10 @@ class Posterior:
             off_diagonal_count=self.off_diagonal_count,
         )
         return nll + stress * data.has_stress[index]
+
+
+def _slices(length: int, step: int) -> list[slice]:
+    return [slice(start, start + step) for start in range(0, length, step)]
 
 
 def _require_finite(values: Tensor) -> None:

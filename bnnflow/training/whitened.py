@@ -18,9 +18,6 @@ from bnnflow.training.posterior import Posterior
 from bnnflow.training.rigid import joined_to_images, rigid_motions
 from bnnflow.units import STRESS_STD
 
-EVALUATIONS_AT_ONCE = 64
-"""Frames times members in one pass; bounds the memory of large data sets."""
-
 
 @dataclass(frozen=True, eq=False)
 class WhitenedPosterior:
@@ -97,7 +94,7 @@ class WhitenedPosterior:
     def noise_rows(self, phi: Tensor) -> Tensor:
         """(k, N, n_active): rows whose squares are the Fisher information of every frame's mean
         log sigma, sqrt(6 n) of its derivative. Residuals with held stds do not know of it."""
-        frames = torch.arange(self.n_frames, device=phi.device).split(EVALUATIONS_AT_ONCE)
+        frames = torch.arange(self.n_frames, device=phi.device).split(self._at_once)
         parts = [
             torch.stack([self._noise(row, part) for row in self.theta(phi)]) for part in frames
         ]
@@ -130,10 +127,11 @@ class WhitenedPosterior:
     def _chunks(self, members: int) -> list[Tensor]:
         """Frame indices (members, some) that cover the data set."""
         frames = torch.arange(self.n_frames, device=self.posterior.base.device)
-        return [
-            part.expand(members, -1)
-            for part in frames.split(max(1, EVALUATIONS_AT_ONCE // members))
-        ]
+        return [part.expand(members, -1) for part in frames.split(max(1, self._at_once // members))]
+
+    @property
+    def _at_once(self) -> int:
+        return self.posterior.potential.at_once(self.posterior.data.graphs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +169,7 @@ class WhitenedResiduals:
     def _jacobian(self, theta: Tensor, chain: int) -> Tensor:
         """(M, n_active) of one chain: a copy of its parameters for every row of a frame."""
         rows = self.whole.rows_per_frame
-        picks = torch.arange(rows, device=theta.device).split(EVALUATIONS_AT_ONCE)
+        picks = torch.arange(rows, device=theta.device).split(self.whole._at_once)
         blocks = [
             self._block(theta, chain, frame, pick)
             for frame in range(self.whole.n_frames)
