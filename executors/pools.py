@@ -30,12 +30,16 @@ class ParslExecutor:
     """Pools of worker processes; several executors can be open at once.
 
     site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
-    temporary folder). Open it in a thread that lives as long as the pools, and close it there.
-    SIGINT and SIGTERM wait while it closes. Raises ConfigError when the site is not filled in, this
-    machine lacks a program that is needed, or bnnflow's packages come from different places.
+    temporary folder); longest_label_s: how long a label may take, for a notice when the site's
+    blocks do not allow for it. Open it in a thread that lives as long as the pools, and close it
+    there. SIGINT and SIGTERM wait while it closes. Raises ConfigError when the site is not filled
+    in, this machine lacks a program that is needed, or bnnflow's packages come from different
+    places.
     """
 
-    def __init__(self, site: SiteConfig, run_dir: Path | None = None) -> None:
+    def __init__(
+        self, site: SiteConfig, run_dir: Path | None = None, *, longest_label_s: float = 0.0
+    ) -> None:
         require_filled(site.name, site.model_dump())
         check_one_place()
         check_programs()
@@ -45,6 +49,7 @@ class ParslExecutor:
         self._apps: Mapping[Pool, App] = {}
         self._queues: Mapping[Pool, tuple[SchedulerBlocks, QueueNotices]] = {}
         self._open = ExitStack()
+        self._first_notices = _too_long(site, longest_label_s)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -75,7 +80,8 @@ class ParslExecutor:
 
     def notices(self) -> list[tuple[Pool, str]]:
         """Jobs that wait long, or are held, since the last call."""
-        return [
+        first, self._first_notices = self._first_notices, []
+        return first + [
             (pool, line)
             for pool, (provider, said) in self._queues.items()
             for line in said.news(provider.waiting())
@@ -107,3 +113,16 @@ class ParslExecutor:
 
 def _forget(_command: str) -> None:
     """Blocks on this machine need no reminder: each has a lifeline of its own."""
+
+
+def _too_long(site: SiteConfig, label_s: float) -> list[tuple[Pool, str]]:
+    """Whether a label may outlive the time that the blocks of its pool keep for it."""
+    scheduler = site.pools.dft.scheduler
+    if scheduler is None or label_s <= scheduler.longest_task_s:
+        return []
+    line = (
+        f"pool dft: a label may take {label_s:.0f} s (reference.timeout_s), but a block still "
+        f"starts one with {scheduler.longest_task_s} s left: set longest_task in the site file, "
+        "or labels may be cut off and made again"
+    )
+    return [(Pool.DFT, line)]

@@ -65,7 +65,12 @@ def fine_tune(
     for config, path in zip(pinned, paths, strict=True):
         _refuse_taken(config, path)
     states = [_first_state(c, structure) for c, structure in zip(pinned, structures, strict=True)]
-    executor = open_executor(site or configs[0].run.site, inline=inline, folder=paths[0])
+    executor = open_executor(
+        site or configs[0].run.site,
+        inline=inline,
+        folder=paths[0],
+        longest_label_s=_longest_label_s(configs),
+    )
     with ExitStack() as stack:
         stores = [
             stack.enter_context(_create(config, state, path))
@@ -88,17 +93,28 @@ def resume(
         stores = [stack.enter_context(open_run(path)) for path in paths]
         configs = [config_from_yaml(store.config_text) for store in stores]
         name = site or configs[0].run.site
-        return _run(configs, stores, open_executor(name, inline=inline, folder=paths[0]))
+        longest = _longest_label_s(configs)
+        executor = open_executor(name, inline=inline, folder=paths[0], longest_label_s=longest)
+        return _run(configs, stores, executor)
 
 
-def open_executor(site: str, *, inline: bool, folder: Path) -> Executor:
-    """The pools of a site, or this process. folder: where logs of the pools go."""
+def open_executor(
+    site: str, *, inline: bool, folder: Path, longest_label_s: float = 0.0
+) -> Executor:
+    """The pools of a site, or this process.
+
+    folder: where logs of the pools go; longest_label_s: how long a label may take.
+    """
     if inline:
         return InlineExecutor()
     from executors.pools import ParslExecutor  # Parsl takes a second to import
     from executors.site import load_site
 
-    return ParslExecutor(load_site(site), folder)
+    return ParslExecutor(load_site(site), folder, longest_label_s=longest_label_s)
+
+
+def _longest_label_s(configs: Sequence[RunConfig]) -> float:
+    return max(config.reference.timeout_s for config in configs)
 
 
 def make_plan(

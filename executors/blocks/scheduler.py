@@ -48,6 +48,7 @@ class SchedulerBlocks(ClusterProvider):
         self._on_submit = on_submit
         self._submitted: dict[str, float] = {}
         self._queue: Queue = {}
+        self._closed = False
 
     @abstractmethod
     def read_queue(self) -> Queue | None:
@@ -62,6 +63,8 @@ class SchedulerBlocks(ClusterProvider):
         """Submit one block, again where the scheduler is only busy. Raises FaultError."""
         name = job_name.replace("parsl.", "bnnflow.", 1)
         for wait_s in (*RETRIES_S, None):
+            if self._closed:
+                raise FaultError(f"{name} was not submitted: the pools are closed")
             try:
                 job_id = super().submit(command, tasks_per_node, name)
             except SubmitException as error:
@@ -75,10 +78,13 @@ class SchedulerBlocks(ClusterProvider):
         if job_id is not None:
             self._submitted[job_id] = time.time()
             self._on_submit(f"{self.cancel_command} {job_id}")
+            if self._closed:  # just now
+                self.cancel([job_id])
         return job_id
 
     def cancel_rest(self) -> None:
-        """End every job that is not known to have ended, queued ones included."""
+        """End every job that is not known to have ended, queued ones included; submit no more."""
+        self._closed = True
         left = [name for name, job in self.resources.items() if not job["status"].terminal]
         if left:
             self.cancel(left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 
 from parsl.jobs.states import JobState
@@ -33,6 +34,8 @@ _STATES: Mapping[str, JobState] = {
     "OUT_OF_MEMORY": JobState.FAILED,
     "SPECIAL_EXIT": JobState.FAILED,
 }
+_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
+"""Variables that say where Slurm is, not what a job has."""
 _STUCK = (
     "JobHeldUser",
     "JobHeldAdmin",
@@ -58,9 +61,16 @@ class SlurmBlocks(SchedulerBlocks, SlurmProvider):
     cancel_command = "scancel"
 
     def execute_wait(self, cmd: str, timeout: float | None = None) -> tuple[int, str, str]:
-        """Run a command; Parsl's look whether there is accounting is spared, none is needed."""
+        """Run a command of Slurm, with two exceptions to what Parsl would do.
+
+        Its look whether there is accounting is spared: none is needed. And where this process is
+        itself in a job, what Slurm told that job about its own size must not reach another one.
+        """
         if cmd == "sacct -X":
             return 1, "", ""
+        if cmd.startswith("sbatch "):
+            own = [name for name in os.environ if name.startswith("SLURM_") and name not in _KEPT]
+            cmd = " ".join(["env", *(f"-u {name}" for name in own), cmd])
         result: tuple[int, str, str] = super().execute_wait(cmd, timeout)
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,14 @@ NUMBERS = re.compile(r"block-\d+\.[\d.]+|--port=\d+|--block_id=\d+")
 
 
 @pytest.mark.usefixtures("empty_queue")
-def test_all_pools_answer_from_the_queue(tmp_path: Path) -> None:
+def test_all_pools_answer_from_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pool has a Python of its own; and all this may itself happen inside a job."""
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "99999")
+    values = site_values()
+    values["pools"]["md"]["environment"] = sys.prefix
     site = tmp_path / "site.yaml"
-    site.write_text(yaml.safe_dump(site_values()))
+    site.write_text(yaml.safe_dump(values))
     figures = check_site(site, run=True, folder=tmp_path, wait_s=120)
     probes = figures["probes"]
     assert {name: found["shared_folder"] for name, found in probes.items()} == {
