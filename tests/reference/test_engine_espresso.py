@@ -190,7 +190,7 @@ def test_remedies_lead_to_the_same_label(ask: Ask) -> None:
     """Steps that do not suffice: the last remedy begins with smearing and ends without it."""
     spec = SI | {"k_points": [2, 2, 2], "k_mesh": "monkhorst-pack"}
     enough = good(label(ask(silicon(), **spec, folder="enough")))
-    found = good(label(ask(silicon(), **spec, max_steps=2, folder="few")))
+    found = good(label(ask(silicon(), **spec, max_steps=3, folder="few")))
     assert found.details["remedies"][-1] == "a start from gaussian smearing of 0.2 eV"
     assert found.level == enough.level
     assert found.energy == pytest.approx(enough.energy, abs=1e-6)
@@ -211,7 +211,7 @@ def test_with_smearing_the_energy_is_the_free_energy(ask: Ask) -> None:
     spec = {
         "engine": "espresso",
         "functional": "LDA",
-        "ecutwfc_eV": 300.0,
+        "ecutwfc_eV": 600.0,
         "k_points": [3, 3, 3],
         "smearing": "fermi-dirac",
         "smearing_width_eV": 0.8,
@@ -227,12 +227,12 @@ def test_with_smearing_the_energy_is_the_free_energy(ask: Ask) -> None:
     assert centre.stress is not None
     assert centre.details["energy_kind"] == "free energy, -TS included"
     volume = atoms.get_volume()
-    expected = 3 * float(tensor_from_voigt(centre.stress).trace()) / 3
+    expected = float(tensor_from_voigt(centre.stress).trace())
     slope = (ends[0].energy - ends[1].energy) / 0.008 / volume
     entropy = [smearing_contribution(Path(end.directory)) for end in ends]
     without = slope - (entropy[0] - entropy[1]) / 0.008 / volume
-    assert slope == pytest.approx(expected, abs=3e-4)
-    assert abs(without - expected) > 1e-3
+    assert slope == pytest.approx(expected, abs=1e-3)
+    assert abs(without - expected) > 0.05
 
 
 def smearing_contribution(folder: Path) -> float:
