@@ -148,7 +148,7 @@ class GPAWReference(Periodic):
         # an exception before the first iteration is about what was asked for
         begun = "|iter:" in _text(directory / "gpaw.txt")
         cause = ran_out_of(log) or (FailureCause.CRASHED if begun else FailureCause.BAD_INPUT)
-        return failed(cause, f"GPAW stopped: {': '.join(exceptions[-1])}"[:300])
+        return failed(cause, f"GPAW stopped: {exceptions[-1]}")
 
     def parse(self, structure: Structure, directory: Path) -> Label | Failure:
         """Read `output.json`."""

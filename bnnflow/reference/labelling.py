@@ -37,6 +37,7 @@ from bnnflow.reference.room import lacking, ran_out_of
 
 _RESULT, _FAILURE, _REPLACED = "result.h5", "failure.h5", "replaced.h5"
 _SETTINGS = "reference"
+_NO_PROGRAM = 127
 
 
 def label(request: LabelRequest) -> Label | Failure:
@@ -155,6 +156,9 @@ def _execute(
         return failed(FailureCause.TIMED_OUT, message, traceback=log_tail(log))
     if not ended.exit_code:
         return None
+    if ended.exit_code == _NO_PROGRAM:
+        message = f"no program was found for {' '.join(command)}: install it or load its module"
+        return failed(FailureCause.BAD_INPUT, _one_line(message), traceback=log_tail(log))
     explained = reference.explain(attempt)
     if explained is not None:
         return replace(explained, traceback=log_tail(log))

@@ -25,11 +25,10 @@ class Periodic(Plain):
 
     k_points: three numbers of points, or k_spacing_per_A: longest step, 1/Å with 2π; k_mesh:
     "gamma" or "monkhorst-pack" (`meshes.Mesh`); a molecule is calculated at Gamma. box_A: side of
-    the cube around a molecule. smearing: of the occupations, "none" fills the lowest states
-    at every k-point;
-    smearing_width_eV: kT for Fermi-Dirac, σ for Gaussian. spin: "multiplicity" fixes the moment to
-    the structure's; "free" lets it follow from starting_magnetization, μB per atom of an element.
-    threads: per rank.
+    the cube around a molecule. smearing: of the occupations, "none" fills the lowest states at
+    every k-point; smearing_width_eV: kT for Fermi-Dirac, σ for Gaussian. spin: "multiplicity" fixes
+    the moment to the structure's; "free" lets it follow from starting_magnetization, μB per atom of
+    an element. threads: per rank.
     """
 
     k_points: Sequence[int] = ()
