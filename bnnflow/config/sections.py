@@ -305,7 +305,9 @@ _NAMED_KEYS: Mapping[str, set[str]] = {
 class ReferenceConfig(Section):
     """The calculation that is the truth of this run."""
 
-    engine: str = Field(description="pyscf, tblite or ase (any ASE calculator by import path)")
+    engine: str = Field(
+        description="a code of docs/reference-codes.md, or ase (any ASE calculator by import path)"
+    )
     options: Mapping[str, Any] = Field(
         default_factory=dict, description="the engine's own settings, checked before the run starts"
     )

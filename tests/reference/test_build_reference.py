@@ -19,7 +19,7 @@ EMT = {"engine": "ase", "calculator": "ase.calculators.emt.EMT"}
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({}, "known: ase, pyscf, tblite"),
+        ({}, "known: aims, ase, cp2k, espresso, gpaw, orca, pyscf, tblite"),
         ({"engine": "PySCFF"}, "did you mean pyscf?"),
         ({"engine": "pyscf", "bassis": "sto-3g"}, "did you mean basis?"),
         ({"engine": "tblite", "isolated": 1}, "isolated is 1, expected bool"),

@@ -184,6 +184,7 @@ def test_a_label_starts_from_the_density_of_the_one_before(ask: Ask) -> None:
     assert "read from file" in text
 
 
+@pytest.mark.proves("remedies", code="espresso")
 @needs_program
 @pytest.mark.slow
 def test_remedies_lead_to_the_same_label(ask: Ask) -> None:
