@@ -38,7 +38,7 @@ class Code:
     digits: of the printed energy and forces; ranks_differ_by: eV and eV/Å between one process and
     two ranks; slopes: eV/Å and eV/Å³ that finite differences may be off; better: options on top,
     with which PBE forces are comparable between codes, if they are PBE forces (same_physics);
-    quick: whether a label takes a second or two.
+    restarts: whether there is an option `restart`; quick: whether a label takes a second or two.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Code:
     slopes: tuple[float, float] = (1e-3, 2e-4)
     better: Options = field(default_factory=dict)
     same_physics: bool = True
+    restarts: bool = False
     quick: bool = False
     launcher: str = MPIRUN
 
@@ -146,6 +147,7 @@ CODES = [
         wrong_core={"pseudopotentials": {"Si": "Si.nowhere.UPF"}},
         printed=printed_by_espresso,
         k_points=k_points_of_espresso,
+        restarts=True,
         quick=True,
     ),
     Code(
@@ -170,6 +172,7 @@ CODES = [
         few_steps={"max_steps": 2},
         wrong_input={"functional": "nonsense", "potential": "GTH-PBE"},
         wrong_core={"potential": "GTH-NOWHERE"},
+        restarts=True,
         better={"basis": "DZVP-MOLOPT-SR-GTH"},
         printed=printed_by_cp2k,
         k_points=k_points_of_cp2k,

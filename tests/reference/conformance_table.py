@@ -27,6 +27,7 @@ PROPERTIES = (
     "spin",
     "mesh",
     "two ranks",
+    "restart",
     "not converged",
     "remedies",
     "wrong input",

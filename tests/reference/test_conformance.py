@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from codes import (
     CODES,
+    MESH,
     STRUCTURES,
     Code,
     each_structure,
@@ -27,7 +28,8 @@ from codes import (
 )
 
 from bnnflow.errors import UserError
-from bnnflow.records import Failure, Label
+from bnnflow.records import Failure, Label, LabelRequest
+from bnnflow.reference import label
 from bnnflow.reference.meshes import Mesh
 from bnnflow.units import tensor_from_voigt
 
@@ -178,6 +180,29 @@ def test_a_stated_mesh_gives_the_forces_that_other_codes_give(code: Code, run: R
             forces[one.name, kind] = good(run(one, silicon(), launcher="", **more)).forces
         np.testing.assert_allclose(forces[code.name, kind], forces[first.name, kind], atol=0.12)
     assert np.abs(forces[code.name, "gamma"] - forces[code.name, "monkhorst-pack"]).max() > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [code for code in CODES if code.restarts], ids=str)
+@pytest.mark.parametrize("what", STRUCTURES)
+@pytest.mark.proves("restart")
+def test_another_start_leads_to_the_same_label(code: Code, what: str, tmp_path: Path) -> None:
+    """Begun with what another level left, smeared occupations, as a remedy begins."""
+    if code.missing:
+        pytest.skip(code.missing)
+    structure = STRUCTURES[what]
+    usual = {**code.crystal, **MESH} if what == "crystal" else code.molecule
+    spec = {"engine": code.name, **usual, "restart": True}
+    smeared = {**spec, "smearing": "fermi-dirac", "smearing_width_eV": 0.2}
+    alone = good(label(LabelRequest(spec, structure, str(tmp_path / "0001"))))
+    before = good(label(LabelRequest(smeared, structure, str(tmp_path / "0002"))))
+    request = LabelRequest(spec, structure, str(tmp_path / "0003"), previous=before.directory)
+    found = good(label(request))
+    assert found.details["restarted_from"] == "0002"
+    assert abs(before.energy - found.energy) > 1e-4
+    assert found.energy == pytest.approx(alone.energy, abs=1e-6)
+    np.testing.assert_allclose(found.forces, alone.forces, atol=2e-4)
+    assert found.details["iterations"] <= alone.details["iterations"]
 
 
 def folded(point: np.ndarray) -> tuple[float, ...]:

@@ -132,6 +132,7 @@ def test_energy_and_forces_are_those_of_the_printout(
     assert files == {"orca.inp", "output.log"}
 
 
+@pytest.mark.proves("restart", code="orca")
 def test_orbitals_go_from_label_to_label_on_request(
     water: Structure, ask: Ask, program: Callable[..., str]
 ) -> None:
