@@ -1,7 +1,8 @@
 """What stays of a label's calculation: attempts, raw files, and what the next starts from.
 
 Each attempt runs in a fresh `attempt-NN/` of its label's folder. That of a failure stays whole. Of
-a good label the scratch files go, and the rest stays as `Handling.keep` says.
+a good label the scratch files of all attempts go, and of the last the rest stays as `Handling.keep`
+says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ KEEP = ("all", "compressed", "result")
 def new_attempt(directory: Path) -> Path:
     """A new folder per attempt: what an interrupted one left can neither be read nor disturb."""
     directory.mkdir(parents=True, exist_ok=True)
-    used = [int(path.name.split("-")[1]) for path in _attempts(directory)]
+    used = [int(path.name.split("-")[1]) for path in attempts(directory)]
     attempt = directory / f"attempt-{max(used, default=0) + 1:02d}"
     attempt.mkdir()
     return attempt.resolve()
@@ -41,7 +42,7 @@ def drop_restart_files(reference: Reference, previous: str) -> None:
     """Delete what the label before left for this one, once this one is good."""
     if previous:
         for name in reference.restart_files:
-            for attempt in _attempts(Path(previous)):
+            for attempt in attempts(Path(previous)):
                 (attempt / name).unlink(missing_ok=True)
 
 
@@ -52,14 +53,20 @@ def tidy(reference: Reference, attempt: Path, keep: str) -> None:
     """
     if keep not in KEEP:
         raise ConfigError(f"keep is {keep!r}, expected one of {', '.join(KEEP)}")
+    clear_scratch(reference, attempt)
+    kept = {attempt / name for name in reference.restart_files}
+    for path in sorted(attempt.rglob("*")):
+        if keep != "all" and path.is_file() and path not in kept:
+            _shrink(path, keep)
+
+
+def clear_scratch(reference: Reference, attempt: Path) -> None:
+    """Delete an attempt's scratch files, but for what the next label may start from."""
     kept = {attempt / name for name in reference.restart_files}
     for pattern in reference.scratch:
         for path in attempt.glob(pattern):
             if path not in kept:
                 _remove(path)
-    for path in sorted(attempt.rglob("*")):
-        if keep != "all" and path.is_file() and path not in kept:
-            _shrink(path, keep)
 
 
 def _shrink(path: Path, keep: str) -> None:
@@ -78,9 +85,10 @@ def _remove(path: Path) -> None:
 
 def _newest(directory: Path, name: str) -> Path | None:
     """A file of this name, of the last attempt that has one."""
-    found = [attempt / name for attempt in _attempts(directory) if (attempt / name).is_file()]
+    found = [attempt / name for attempt in attempts(directory) if (attempt / name).is_file()]
     return found[-1] if found else None
 
 
-def _attempts(directory: Path) -> list[Path]:
+def attempts(directory: Path) -> list[Path]:
+    """The attempts of a label's folder, in their order."""
     return sorted(directory.glob("attempt-[0-9][0-9]"))

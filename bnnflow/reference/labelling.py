@@ -25,6 +25,8 @@ from bnnflow.reference.base import InProcess, Reference, Remedy
 from bnnflow.reference.checks import failed, same_structure
 from bnnflow.reference.evidence import (
     LOG,
+    attempts,
+    clear_scratch,
     drop_restart_files,
     lay_restart_files,
     new_attempt,
@@ -98,6 +100,9 @@ def _solve(request: LabelRequest, directory: Path) -> Label | Failure:
         if not reference.restart_files:
             drop_restart_files(remedy.reference, request.directory)
         tried.append(remedy.name)
+    if isinstance(outcome, Label):
+        for attempt in attempts(directory)[:-1]:
+            clear_scratch(reference, attempt)
     return _told(usual, outcome, tried)
 
 

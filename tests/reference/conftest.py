@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ase.build import molecule
+from codes import MESH, Code
 
-from bnnflow.records import Handling, LabelRequest, Structure
+from bnnflow.records import Failure, Handling, Label, LabelRequest, Structure
+from bnnflow.reference import label
 
 BAD_CALCULATORS = '''
 import os, subprocess, sys, time
@@ -136,3 +138,42 @@ def ask(tmp_path: Path) -> Callable[..., LabelRequest]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_machine() -> Iterator[None]:
+    """Open MPI on one machine: loopback alone, and ranks that wait without burning their core."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "OMPI_MCA_oob_tcp_if_include": "lo",
+            "OMPI_MCA_btl_tcp_if_include": "lo",
+            "OMPI_MCA_mpi_yield_when_idle": "1",
+        }.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Label | Failure]:
+    """Calculate a structure with a code; what was calculated before comes from its folder."""
+    root = tmp_path_factory.mktemp("labels")
+    folders: dict[str, str] = {}
+
+    def calculate(
+        code: Code,
+        structure: Structure,
+        *,
+        launcher: str | None = None,
+        timeout_s: float = 280.0,
+        **more: Any,
+    ) -> Label | Failure:
+        usual = {**code.crystal, **MESH} if structure.pbc.any() else code.molecule
+        words = code.launcher if launcher is None else launcher
+        spec = {"engine": code.name, **usual, **more}
+        atoms = (structure.positions, structure.cell, structure.charge, structure.multiplicity)
+        key = repr((spec, words, [np.asarray(part).tolist() for part in atoms]))
+        folder = folders.setdefault(key, str(root / f"{len(folders):04d}"))
+        handling = Handling(timeout_s=timeout_s, launcher=words)
+        return label(LabelRequest(spec, structure, folder, handling))
+
+    return calculate

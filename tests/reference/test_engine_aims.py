@@ -209,7 +209,7 @@ def test_a_molecule_needs_no_box(spec: Spec, ask: Ask) -> None:
     assert "k_points" not in found.details
 
 
-@pytest.mark.proves("not converged", code="aims")
+@pytest.mark.proves("not converged", "remedies", code="aims")
 @pytest.mark.parametrize("code", [0, 1])
 def test_no_convergence_is_a_failure_with_its_remedies_named(
     code: int, spec: Spec, ask: Ask

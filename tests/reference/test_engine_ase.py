@@ -26,6 +26,7 @@ def copper() -> Structure:
     return Structure.from_atoms(atoms)
 
 
+@pytest.mark.proves("energy", "forces", "stress", code="ase")
 @pytest.mark.parametrize("isolated", [True, False])
 def test_emt_by_import_path(isolated: bool, copper: Structure, ask: Ask) -> None:
     outcome = label(
@@ -58,6 +59,7 @@ def test_no_stress_without_a_cell(copper: Structure, ask: Ask) -> None:
     assert outcome.stress is None
 
 
+@pytest.mark.proves("energy", code="ase")
 def test_the_energy_is_the_one_the_forces_belong_to(bad: str, water: Structure, ask: Ask) -> None:
     outcome = label(ask(water, engine="ase", calculator=f"{bad}.TwoEnergies", isolated=False))
     assert isinstance(outcome, Label)
@@ -65,6 +67,7 @@ def test_the_energy_is_the_one_the_forces_belong_to(bad: str, water: Structure, 
     assert outcome.details["energy_kind"] == "free_energy"
 
 
+@pytest.mark.proves("charge", "spin", code="ase")
 def test_charge_and_multiplicity_reach_the_calculator(bad: str, water: Structure, ask: Ask) -> None:
     spec = {"engine": "ase", "calculator": f"{bad}.Electrons", "isolated": False}
     told = spec | {"charge_argument": "total_charge", "multiplicity_argument": "spin"}

@@ -167,6 +167,7 @@ def test_a_good_label_keeps_its_input_and_output(ask: Ask) -> None:
     assert len(cores["H"]["sha256"]) == 64
 
 
+@pytest.mark.proves("restart", code="espresso")
 @needs_program
 def test_a_label_starts_from_the_density_of_the_one_before(ask: Ask) -> None:
     spec = SI | {"k_points": [2, 2, 2], "k_mesh": "monkhorst-pack", "conv_thr_eV": 1e-10}
@@ -184,6 +185,7 @@ def test_a_label_starts_from_the_density_of_the_one_before(ask: Ask) -> None:
     assert "read from file" in text
 
 
+@pytest.mark.proves("remedies", code="espresso")
 @needs_program
 @pytest.mark.slow
 def test_remedies_lead_to_the_same_label(ask: Ask) -> None:
@@ -200,7 +202,8 @@ def test_remedies_lead_to_the_same_label(ask: Ask) -> None:
     assert "occupations = 'smearing'" in (attempts[3] / "pw.in").read_text()
     assert "occupations = 'fixed'" in (attempts[4] / "pw.in").read_text()
     assert "startingpot = 'file'" in (attempts[4] / "pw.in").read_text()
-    assert not list(Path(found.directory).rglob("density.tar"))
+    left = {path.name for path in Path(found.directory).glob("attempt-*/*")}
+    assert left == {"pw.in", "output.log", "pwscf.xml"}
 
 
 @needs_program

@@ -88,6 +88,7 @@ def written(structure: Structure, directory: Path, **options: Any) -> str:
     return (directory / "orca.inp").read_text()
 
 
+@pytest.mark.proves("charge", "spin", code="orca")
 def test_the_input_says_method_charge_spin_and_atoms(water: Structure, tmp_path: Path) -> None:
     text = written(
         replace(water, charge=1, multiplicity=2),
@@ -131,6 +132,7 @@ def test_energy_and_forces_are_those_of_the_printout(
     assert files == {"orca.inp", "output.log"}
 
 
+@pytest.mark.proves("restart", code="orca")
 def test_orbitals_go_from_label_to_label_on_request(
     water: Structure, ask: Ask, program: Callable[..., str]
 ) -> None:
@@ -198,7 +200,6 @@ def test_another_geometry_is_refused(
     assert failure.cause is FailureCause.WRONG_GEOMETRY
 
 
-@pytest.mark.proves("charge", "spin", code="orca")
 def test_electrons_and_periodicity_are_checked(water: Structure) -> None:
     reference = build_reference(SPEC)
     with pytest.raises(StructureError, match="correct charge or multiplicity"):
@@ -207,6 +208,7 @@ def test_electrons_and_periodicity_are_checked(water: Structure) -> None:
         reference.check(replace(water, cell=9 * np.eye(3), pbc=np.ones(3, dtype=bool)))
 
 
+@pytest.mark.proves("remedies", code="orca")
 def test_remedies_keep_the_level() -> None:
     reference = build_reference(SPEC)
     assert [remedy.reference.level for remedy in reference.remedies()] == [reference.level] * 2

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import molecule
-from pyscf import dft, gto
+from pyscf import dft, gto, scf
 
 from bnnflow.records import Failure, FailureCause, Label, LabelRequest, Structure
 from bnnflow.reference import label
@@ -47,6 +48,7 @@ def slope(structure: Structure, atom: int, axis: int, folder: Path, **settings: 
     return (ends[0] - ends[1]) / (2 * step)
 
 
+@pytest.mark.proves("forces", code="pyscf")
 def test_hf_forces_are_minus_the_slope(water: Structure, tmp_path: Path) -> None:
     output = compute(water, SETTINGS, tmp_path)
     assert output.converged
@@ -57,6 +59,7 @@ def test_hf_forces_are_minus_the_slope(water: Structure, tmp_path: Path) -> None
     np.testing.assert_allclose(output.forces.sum(axis=0), 0.0, atol=1e-6)
 
 
+@pytest.mark.proves("energy", code="pyscf")
 def test_hf_energy_of_water_is_the_textbook_one(tmp_path: Path) -> None:
     """Szabo and Ostlund's setting: HF/STO-3G water is -74.963 Hartree near its minimum."""
     atoms = molecule("H2O")
@@ -64,6 +67,7 @@ def test_hf_energy_of_water_is_the_textbook_one(tmp_path: Path) -> None:
     assert output.energy / HARTREE == pytest.approx(-74.963, abs=2e-3)
 
 
+@pytest.mark.proves("forces", "spin", code="pyscf")
 def test_density_fitted_unrestricted_forces_of_a_radical(tmp_path: Path) -> None:
     hydroxyl = Structure(
         np.array([8, 1]), np.array([[0.0, 0.1, 0.0], [0.0, 0.0, 1.05]]), multiplicity=2
@@ -76,6 +80,18 @@ def test_density_fitted_unrestricted_forces_of_a_radical(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.proves("charge", "spin", code="pyscf")
+def test_charge_and_multiplicity_reach_the_code(water: Structure, tmp_path: Path) -> None:
+    for charge, multiplicity in ((1, 2), (0, 3)):
+        state = {"charge": charge, "multiplicity": multiplicity}
+        found = compute(replace(water, **state), SETTINGS, tmp_path)
+        atoms = list(zip("OHH", water.positions.tolist(), strict=True))
+        options = {"basis": "sto-3g", "charge": charge, "spin": multiplicity - 1, "verbose": 0}
+        direct = scf.UHF(gto.M(atom=atoms, **options)).run(conv_tol=1e-11).e_tot
+        assert found.energy == pytest.approx(direct * HARTREE, abs=1e-5)
+        assert found.structure.charge == charge
+
+
 def test_core_potentials_of_a_heavy_element_are_used(tmp_path: Path) -> None:
     iodide = Structure(np.array([53, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.61]]))
     settings = SETTINGS | {"basis": "def2-SVP", "density_fit": True}
@@ -85,6 +101,7 @@ def test_core_potentials_of_a_heavy_element_are_used(tmp_path: Path) -> None:
     assert output.energy / HARTREE == pytest.approx(-297.7, abs=0.5)  # all-electron: below -6900
 
 
+@pytest.mark.proves("energy", "forces", code="pyscf")
 def test_b3lyp_label_of_hydrogen_is_pyscf_called_directly(ask: Ask) -> None:
     distance = 0.80
     positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, distance]])
@@ -107,6 +124,7 @@ def test_b3lyp_label_of_hydrogen_is_pyscf_called_directly(ask: Ask) -> None:
     np.testing.assert_array_equal(outcome.structure.positions, positions)
 
 
+@pytest.mark.proves("not converged", code="pyscf")
 def test_no_convergence_is_a_failure(water: Structure, ask: Ask) -> None:
     outcome = label(ask(water, engine="pyscf", method="HF", basis="sto-3g", max_cycle=1))
     assert isinstance(outcome, Failure)

@@ -25,6 +25,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.proves("energy", "forces", code="tblite")
 @pytest.mark.parametrize("method", ["GFN2-xTB", "GFN1-xTB"])
 def test_forces_are_minus_the_slope(method: str, water: Structure, tmp_path: Path) -> None:
     settings = SETTINGS | {"method": method}
@@ -45,6 +46,7 @@ def water_crystal(water: Structure) -> Structure:
     return replace(water, cell=cell, pbc=np.ones(3, dtype=bool))
 
 
+@pytest.mark.proves("stress", code="tblite")
 def test_stress_is_the_slope_of_the_energy_under_strain(water: Structure, tmp_path: Path) -> None:
     crystal = water_crystal(water)
     output = compute(crystal, SETTINGS, tmp_path)
@@ -82,6 +84,7 @@ def test_in_process_and_isolated_labels_agree(water: Structure, ask: Ask) -> Non
     assert here.details["version"]
 
 
+@pytest.mark.proves("charge", "spin", code="tblite")
 def test_charge_and_multiplicity_reach_the_code(water: Structure, ask: Ask) -> None:
     states = [(0, 1), (0, 3), (1, 2)]
     energies = []
@@ -94,6 +97,7 @@ def test_charge_and_multiplicity_reach_the_code(water: Structure, ask: Ask) -> N
     assert energies[2] - energies[0] > 8.0
 
 
+@pytest.mark.proves("not converged", code="tblite")
 def test_no_convergence_is_a_failure(water: Structure, ask: Ask) -> None:
     outcome = label(ask(water, engine="tblite", max_iterations=2))
     assert isinstance(outcome, Failure)
@@ -101,6 +105,7 @@ def test_no_convergence_is_a_failure(water: Structure, ask: Ask) -> None:
     assert "2 iterations" in outcome.message
 
 
+@pytest.mark.proves("crash", code="tblite")
 def test_atoms_on_top_of_each_other_are_a_failure(water: Structure, ask: Ask) -> None:
     positions = water.positions.copy()
     positions[1] = positions[2]

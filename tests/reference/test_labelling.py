@@ -43,6 +43,7 @@ def refused(request: LabelRequest) -> Failure:
         ("Killed", FailureCause.CRASHED, "signal 9"),
     ],
 )
+@pytest.mark.proves("crash", code="ase")
 def test_a_crash_in_its_own_process_is_a_failure(
     name: str, cause: FailureCause, message: str, bad: str, water: Structure, ask: Ask
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_crash_in_its_own_process_is_a_failure(
         ("RaisesSCF", FailureCause.NOT_CONVERGED, "converge"),
     ],
 )
+@pytest.mark.proves("not converged", code="ase")
 def test_a_bad_result_is_a_failure(
     name: str, cause: FailureCause, message: str, bad: str, water: Structure, ask: Ask
 ) -> None:
@@ -100,6 +102,7 @@ def gone(process_id: int, *, within_s: float = 5.0) -> bool:
     return not alive(process_id)
 
 
+@pytest.mark.proves("time limit", code="ase")
 def test_the_time_limit_kills_the_whole_group(bad: str, water: Structure, ask: Ask) -> None:
     failure = refused(ask(water, engine="ase", calculator=f"{bad}.Hangs", timeout_s=4.0))
     assert failure.cause is FailureCause.TIMED_OUT
@@ -118,6 +121,7 @@ run_command(sleeper, Path("."), timeout_s=60.0, log=Path("log"))
 """
 
 
+@pytest.mark.proves("killed worker", code="ase")
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_a_calculation_dies_with_its_caller(blow: signal.Signals, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}

@@ -23,6 +23,8 @@ FEW = {
 LIMITS = {"pyscf": ("max_cycle", 4), "tblite": ("max_iterations", 5)}
 
 
+@pytest.mark.proves("remedies", code="pyscf")
+@pytest.mark.proves("remedies", code="tblite")
 @pytest.mark.parametrize("engine", FEW)
 def test_a_remedy_finds_the_same_solution(engine: str, water: Structure, ask: Ask) -> None:
     """Too few iterations fail; the remedy's label is the one that enough iterations give."""
