@@ -21,7 +21,7 @@ from torch import Tensor
 from bnnflow.potentials import Potential
 from bnnflow.potentials.ensemble import graph_batch
 from bnnflow.records import Structure
-from bnnflow.training.prior_shape import prior_shape
+from bnnflow.training.prior_shape import displaced, prior_shape
 
 SHARE_OF_WEIGHTS = 0.5
 """sigma_TL over the root mean square of the weights: the papers' MACE value."""
@@ -56,11 +56,12 @@ def suggest_prior_std(
 ) -> SuggestedPrior:
     """The widest prior whose draws spread the forces by no more than `force_spread`, eV/Å.
 
-    structures: frames on which the spread is taken, of the elements to be simulated; power: of the
+    structures: frames on which the spread is taken, of the elements to be simulated; periodic ones
+    are displaced first, for on the sites of a crystal no weights make a force. power: of the
     prior's shape (`prior_shape`), which is that of the first frame. The result follows from the
     model, the frames and the seed.
     """
-    batch = graph_batch(potential, structures)
+    batch = graph_batch(potential, _with_forces(structures, seed))
     elements = sorted({int(z) for structure in structures for z in structure.numbers})
     active = potential.active(tuple(elements))
     mean = potential.prior_mean()
@@ -83,6 +84,12 @@ def suggest_prior_std(
     std = _widest(forces, largest=SHARE_OF_WEIGHTS * scale, limit=force_spread)
     head_std = _widest(log_std, largest=LARGEST_HEAD_STD, limit=LOG_STD_SPREAD)
     return SuggestedPrior(std, head_std, forces(std), scale)
+
+
+def _with_forces(structures: Sequence[Structure], seed: int) -> list[Structure]:
+    stream = torch.Generator().manual_seed(seed)
+    frames = [displaced(each, stream) if each.pbc.any() else [each] for each in structures]
+    return [frame for group in frames for frame in group]
 
 
 def _rms(values: Tensor, mask: Tensor) -> float:

@@ -61,7 +61,7 @@ def mean_square_slopes(potential: Potential, structure: Structure, *, seed: int)
     """(P,) float64: estimate of the mean square, over energies and force components of frames
     around a structure, of their derivatives by every parameter; on the potential's device."""
     stream = torch.Generator().manual_seed(seed)
-    frames = [_rattled(structure, stream) for _ in range(FRAMES)]
+    frames = displaced(structure, stream)
     mean = potential.prior_mean()
     batch = graph_batch(potential, frames).to(mean.device)
     rows = FRAMES * (1 + structure.positions.size)
@@ -69,6 +69,11 @@ def mean_square_slopes(potential: Potential, structure: Structure, *, seed: int)
         (_squares(potential, mean, batch, frame, stream) for frame in range(FRAMES)),
         start=torch.zeros_like(mean, dtype=torch.float64),
     ).div(rows)
+
+
+def displaced(structure: Structure, stream: torch.Generator) -> list[Structure]:
+    """`FRAMES` frames around a structure, as MD will make them."""
+    return [_rattled(structure, stream) for _ in range(FRAMES)]
 
 
 def _rattled(structure: Structure, stream: torch.Generator) -> Structure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from ase.build import bulk
 from tiny_mace import Tiny, molecules
 
 from bnnflow.records import Structure
@@ -62,3 +63,15 @@ def test_same_model_frames_and_seed_same_width(tiny_double: Tiny) -> None:
         for _ in range(2)
     )
     assert one == other
+
+
+def test_a_crystal_on_its_sites_is_displaced_before_its_forces_are_looked_at(
+    tiny_double: Tiny,
+) -> None:
+    """By symmetry no weights make a force there, and any width would seem narrow enough."""
+    diamond = Structure.from_atoms(bulk("C", "diamond", a=3.57))
+    batch = tiny_double.batch([diamond])
+    assert tiny_double.potential.evaluate(tiny_double.members(3), batch).forces.abs().max() < 1e-9
+    found = suggest_prior_std(tiny_double.potential, [diamond], force_spread=0.1)
+    assert math.isclose(found.force_spread, 0.1, rel_tol=0.1)
+    assert found.std < 0.5 * found.weight_scale
