@@ -323,7 +323,7 @@ class ReferenceConfig(Section):
     """The calculation that is the truth of this run."""
 
     engine: str = Field(
-        description="a code of docs/reference-codes.md, or ase (any ASE calculator by import path)"
+        description="pyscf or another code of docs/reference-codes.md; ase: any ASE calculator"
     )
     options: Mapping[str, Any] = Field(
         default_factory=dict, description="the engine's own settings, checked before the run starts"
