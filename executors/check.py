@@ -9,7 +9,6 @@ from typing import Any
 
 from bnnflow.errors import ConfigError
 from executors.base import Executor, Pool
-from executors.blocks.build import account
 from executors.blocks.render import batch_scripts
 from executors.check_table import site_table
 from executors.node_probes import probe_clock, probe_devices, probe_folder, probe_ranks
@@ -17,6 +16,7 @@ from executors.pool_config import DftPool, PoolConfig
 from executors.pools import ParslExecutor
 from executors.probe import Probe, probe
 from executors.provenance import check_one_place
+from executors.schema.blanks import blanks
 from executors.site import SiteConfig, load_site
 
 __all__ = ["PACKAGES", "check_site", "site_table"]
@@ -57,15 +57,9 @@ def check_site(
 
 
 def _notes(site: SiteConfig) -> list[str]:
-    unset = sorted(
-        {
-            account(pool.scheduler.account)
-            for _, pool in site.pools
-            if pool.scheduler and account(pool.scheduler.account).startswith("$")
-        }
-    )
-    notes = [f"{name} is not set: export it with the account that pays" for name in unset]
-    return ["nobody has run this file at its centre yet"] * site.unverified + notes
+    left = blanks(site.model_dump())
+    notes = [f"{key} is {text}: to be given before anything runs" for key, text in left.items()]
+    return ["no public page stands behind this file: check every key"] * site.unverified + notes
 
 
 def _probed(site: SiteConfig, folder: Path | None, wait_s: float) -> dict[str, Any]:

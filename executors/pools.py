@@ -12,7 +12,6 @@ from typing import Any, Self
 from bnnflow.errors import FaultError
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
-from executors.blocks.build import require_account
 from executors.blocks.reaper import Reaper
 from executors.blocks.scheduler import SchedulerBlocks
 from executors.kernel import running_kernel
@@ -21,6 +20,7 @@ from executors.notices import QueueNotices
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
 from executors.provenance import check_one_place
+from executors.schema.blanks import require_filled
 from executors.scratch import scratch_folder
 from executors.signals import stop_signals_held
 from executors.site import SiteConfig
@@ -32,19 +32,17 @@ class ParslExecutor:
     site: sizes and providers; run_dir: run folder below which Parsl keeps its logs (None: a
     temporary folder); longest_label_s: how long a label may take, for a notice when the site's
     blocks do not allow for it. Open it in a thread that lives as long as the pools, and close it
-    there. SIGINT and SIGTERM wait while it closes. Raises ConfigError when this machine lacks a
-    program that is needed, bnnflow's packages come from different places, or an account is not
-    given.
+    there. SIGINT and SIGTERM wait while it closes. Raises ConfigError when the site is not filled
+    in, this machine lacks a program that is needed, or bnnflow's packages come from different
+    places.
     """
 
     def __init__(
         self, site: SiteConfig, run_dir: Path | None = None, *, longest_label_s: float = 0.0
     ) -> None:
+        require_filled(site.name, site.model_dump())
         check_one_place()
         check_programs()
-        for name, pool in site.pools:
-            if pool.scheduler is not None:
-                require_account(name, pool.scheduler)
         self._site = site
         self._run_dir = run_dir
         self._outcomes = Outcomes()

@@ -45,7 +45,7 @@ class SiteConfig(Section):
         default=(), description="addresses of the public pages that the numbers come from"
     )
     unverified: bool = Field(
-        default=False, description="nobody has run this file at its centre yet: check it first"
+        default=False, description="no public page stands behind the numbers: check them first"
     )
     address: str = Field(
         default="auto",
@@ -71,6 +71,12 @@ class SiteConfig(Section):
             raise ValueError(
                 f"has address {self.address} and interface {self.interface}, expected one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _vouched(self) -> Self:
+        if self.unverified and self.source:
+            raise ValueError("has unverified and source, expected one of them")
         return self
 
     @property
@@ -162,11 +168,11 @@ def _find(name_or_path: str | Path) -> Path:
 def _folders() -> tuple[Path, Path]:
     """The shipped folder, then the user's own."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return _shipped(), Path(home) / "bnnflow" / "sites"
+    return shipped_folder(), Path(home) / "bnnflow" / "sites"
 
 
-def _shipped() -> Path:
-    """Inside the installed package, else beside it in a checkout."""
+def shipped_folder() -> Path:
+    """The shipped site files: inside the installed package, else beside it in a checkout."""
     try:
         found = [Path(str(item)) for item in files(_SHIPPED).iterdir()]
     except ModuleNotFoundError:

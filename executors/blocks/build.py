@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from parsl import launchers
 from parsl.launchers.base import Launcher
 
-from bnnflow.errors import ConfigError
 from executors.blocks.flux import FluxBlocks, FluxLauncher
 from executors.blocks.lsf import LsfBlocks
 from executors.blocks.pbspro import PbsProBlocks
@@ -42,24 +40,9 @@ def scheduler_blocks(
         "cmd_timeout": keys.command_timeout_s,
         "worker_init": start,
     }
-    blocks = _BUILDERS[keys.kind](keys, account(keys.account), common)
+    blocks = _BUILDERS[keys.kind](keys, keys.account, common)
     blocks.settle(poll_s=keys.poll_s, on_submit=on_submit)
     return blocks
-
-
-def account(value: str) -> str:
-    """The account's name; `$NAME` stands for an environment variable, as it is when not set."""
-    return os.environ.get(value[1:], value) if value.startswith("$") else value
-
-
-def require_account(pool: str, keys: SchedulerProvider) -> None:
-    """Raises ConfigError when the account's environment variable is not set."""
-    if account(keys.account).startswith("$"):
-        raise ConfigError(
-            f"pool {pool} pays by {keys.account}, which is not set: export "
-            f"{keys.account[1:]}=YOUR_ACCOUNT, or give pools.{pool}.provider.account in a site "
-            "file of your own that extends this one"
-        )
 
 
 def _slurm(keys: SlurmProvider, pays: str, common: Mapping[str, Any]) -> SlurmBlocks:
@@ -81,13 +64,14 @@ def _slurm(keys: SlurmProvider, pays: str, common: Mapping[str, Any]) -> SlurmBl
 
 
 def _pbspro(keys: PbsProProvider, pays: str, common: Mapping[str, Any]) -> PbsProBlocks:
+    """Queue and account stand in the script's head: Parsl would give them to qsub, unseen."""
+    own = [f"-q {keys.queue}"] if keys.queue else []
+    own += [f"-A {pays}"] if pays else []
     return PbsProBlocks(
         **common,
-        account=pays or None,
-        queue=keys.queue or None,
         cpus_per_node=keys.cores_per_node,
         select_options=keys.select_options,
-        scheduler_options=_head("#PBS", keys.scheduler_options),
+        scheduler_options=_head("#PBS", [*own, *keys.scheduler_options]),
     )
 
 

@@ -27,7 +27,9 @@ pools:
 ```
 
 **A site of your own from a shipped one.** `extends: NAME` takes that site and changes the keys that
-the file gives; an account can also come from the environment (`account: $BNNFLOW_ACCOUNT`).
+the file gives. Accounts, partitions, QOS and queues can also come from the environment
+(`account: $BNNFLOW_ACCOUNT`). A site with a variable that is not set, or a `<your ...>` left in it,
+is refused before anything is submitted, with the keys that are still to be given.
 
 ```yaml
 extends: perlmutter

@@ -16,6 +16,7 @@ from executors.schema.providers import (
     SchedulerProvider,
     SlurmProvider,
 )
+from executors.schema.shipped import shipped_table
 from executors.site import SiteConfig
 
 TITLES: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] = (
@@ -35,8 +36,8 @@ TITLES: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] = (
 
 
 def page() -> str:
-    """The whole page: how to write a site file, then one table per section."""
-    return "\n".join([GUIDE, *(_part(*row) for row in TITLES)])
+    """The whole page: how to write a site file, the shipped ones, then one table per section."""
+    return "\n".join([GUIDE, shipped_table(), *(_part(*row) for row in TITLES)])
 
 
 def _part(title: str, about: str, section: type[BaseModel], above: type[BaseModel] | None) -> str:

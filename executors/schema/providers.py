@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from bnnflow.config.base import Section
-from executors.schema.values import Walltime, as_walltime, seconds
+from executors.schema.values import FromEnvironment, Walltime, as_walltime, seconds
 
 START_S = 60
 """Allowance for a block's workers to start, kept free of tasks at its end."""
@@ -33,8 +33,10 @@ class SchedulerProvider(Section):
     """What starts the workers of a block with several nodes, where the file says auto."""
 
     kind: str = Field(description="who starts the workers: slurm, pbspro, lsf or flux")
-    account: str = Field(
-        default="", description="project that pays; $NAME takes it from the environment variable"
+    account: FromEnvironment = Field(
+        default="",
+        description="project that pays; here and in partition, qos and queue, $NAME stands for "
+        "the value of that environment variable",
     )
     walltime: Walltime = Field(default="01:00:00", description="of one block, HH:MM:SS")
     longest_task: Walltime | None = Field(
@@ -107,8 +109,8 @@ class SlurmProvider(SchedulerProvider):
     auto_launcher: ClassVar[str] = "srun"
 
     kind: Literal["slurm"] = Field(description="who starts the workers")
-    partition: str = Field(default="", description="--partition")
-    qos: str = Field(default="", description="--qos")
+    partition: FromEnvironment = Field(default="", description="--partition")
+    qos: FromEnvironment = Field(default="", description="--qos")
     constraint: str = Field(default="", description="--constraint")
     clusters: str = Field(default="", description="--clusters")
     exclusive: bool = Field(
@@ -125,7 +127,7 @@ class PbsProProvider(SchedulerProvider):
     auto_launcher: ClassVar[str] = "mpiexec"
 
     kind: Literal["pbspro"] = Field(description="who starts the workers")
-    queue: str = Field(default="", description="-q")
+    queue: FromEnvironment = Field(default="", description="-q")
     cores_per_node: int = Field(gt=0, description="ncpus of the select statement")
     select_options: str = Field(
         default="", description="added to the select statement, e.g. ngpus=4:system=name"
@@ -138,7 +140,7 @@ class LsfProvider(SchedulerProvider):
     auto_launcher: ClassVar[str] = "jsrun"
 
     kind: Literal["lsf"] = Field(description="who starts the workers")
-    queue: str = Field(default="", description="-q")
+    queue: FromEnvironment = Field(default="", description="-q")
     by_nodes: bool = Field(
         default=True, description="ask for -nnodes; false: -n cores, with cores_per_node given"
     )
@@ -159,7 +161,7 @@ class FluxProvider(SchedulerProvider):
     auto_launcher: ClassVar[str] = "flux"
 
     kind: Literal["flux"] = Field(description="who starts the workers")
-    queue: str = Field(default="", description="--queue")
+    queue: FromEnvironment = Field(default="", description="--queue")
     exclusive: bool = Field(default=True, description="whole nodes")
     gpus_per_node: int | None = Field(
         default=None, gt=0, description="--gpus-per-slot, a slot being a node"
