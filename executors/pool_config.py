@@ -188,6 +188,11 @@ class DftPool(PoolConfig):
                 f"has mpi.placement nodes with provider {self.provider.kind}, expected slurm or "
                 "pbspro, whose node lists Parsl can read: use placement pack"
             )
+        if self.accelerators:
+            return (
+                "has accelerators with mpi.placement nodes, whose labels have all devices of their "
+                "nodes: remove accelerators, and give mpi.gpus_per_node"
+            )
         nodes = self.scheduler.nodes_per_block if self.scheduler else 1
         wanted = self.workers_per_node * mpi.nodes_per_label
         if wanted > nodes:

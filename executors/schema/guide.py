@@ -49,7 +49,18 @@ nothing from it for `heartbeat_threshold_s` end by themselves.
 
 **Block end.** A block takes no task that `longest_task` does not leave time for. A task whose block
 is lost all the same (walltime, node failure, scancel) is run again; it does not count as a failure
-of the calculation, and a half-run chain goes on from its checkpoint.
+of the calculation, and after ten such losses the run stops at its last commit, to be resumed. A
+worker that dies by itself during a task may have died of it (out of memory): after three of those
+the task counts as failed. An update that takes longer than a minute keeps its state in the new
+version's folder once a minute, and goes on from there to the same bits.
+
+**Queues.** Jobs that wait long are named in the run's log with the scheduler's reason, ever more
+rarely; a held one at once. Three blocks in a row that are refused or end in an error stop the run,
+with the scheduler's or the block's own last words.
+
+**Chains on GPUs.** `sampler.chains` are dealt to all accelerators of all nodes of all blocks of the
+gpu pool: `accelerators` per node, `nodes_per_block`, `max_blocks`. With more chains than that a
+task holds several, side by side on its GPU; `workers_per_accelerator` puts several tasks on one.
 
 **MPI codes.** `mpi.placement: nodes` gives every label whole nodes (several labels at once in one
 block when it has enough nodes); `pack` puts several labels on each node, each started by its own
@@ -58,6 +69,14 @@ comes first. To pack under Slurm use `srun`: Open MPI's `mpirun` may ask Slurm f
 and then run one label after the other, unless `worker_init` keeps it on its node
 (`export OMPI_MCA_plm=isolated OMPI_MCA_ras=^slurm`, Open MPI 4).
 
+A label of a GPU-built code packed with others gets its own devices by `accelerators` (one name per
+label, `'0,1'` for two devices) and, under `srun`, `gpus_per_node`; on whole nodes it has them all.
+
 **Flux.** Parsl's own FluxExecutor starts a process per task, in which the model would be loaded
 anew each time; here a block is a job of `flux batch` with workers that stay.
+
+**What was tried.** Slurm 22.05, by `make slurm` on one machine as three nodes: all placements of MPI
+ranks above, a whole run equal bit for bit to one on the local site, scancel of a block in
+mid-label, a walltime, held jobs, and every end of the coordinator. PBS Pro, LSF and Flux: their
+batch scripts, and pools over stand-ins of their commands; not the schedulers themselves.
 """

@@ -88,6 +88,8 @@ def test_whole_nodes_per_label():
     assert dft.mpi.prefix() == "$PARSL_MPI_PREFIX --cpus-per-task=1"
     assert "expected at most provider.nodes_per_block (1)" in refused(mpi=mpi, provider=SLURM)
     assert "expected slurm or pbspro" in refused(mpi=mpi)
+    whole = {**SLURM, "nodes_per_block": 2}
+    assert "give mpi.gpus_per_node" in refused(mpi=mpi, accelerators=4, provider=whole)
     too_many = {**mpi, "threads_per_rank": 2}
     assert "provider.cores_per_node (16)" in refused(
         mpi=too_many, provider={**SLURM, "nodes_per_block": 2}
