@@ -75,8 +75,8 @@ label, `'0,1'` for two devices) and, under `srun`, `gpus_per_node`; on whole nod
 **Flux.** Parsl's own FluxExecutor starts a process per task, in which the model would be loaded
 anew each time; here a block is a job of `flux batch` with workers that stay.
 
-**What was tried.** Slurm 22.05, by `make slurm` on one machine as three nodes: all placements of MPI
-ranks above, a whole run equal bit for bit to one on the local site, scancel of a block in
+**What was tried.** Slurm 22.05, by `make slurm` on one machine as three nodes: all placements of
+MPI ranks above, a whole run equal bit for bit to one on the local site, scancel of a block in
 mid-label, a walltime, held jobs, and every end of the coordinator. PBS Pro, LSF and Flux: their
 batch scripts, and pools over stand-ins of their commands; not the schedulers themselves.
 """
