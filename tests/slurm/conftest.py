@@ -19,6 +19,8 @@ CLUSTER = HERE / "cluster.sh"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "mpirun", "setpriv")
 sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("workflows", "data"))]
 
+os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian keeps daemons, for root alone
+
 QUICK = {"kind": "slurm", "exclusive": False, "poll_s": 1, "longest_task": "00:02:00"}
 """What all pools of the tests have in common."""
 
