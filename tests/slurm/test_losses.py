@@ -61,7 +61,7 @@ def test_a_label_whose_job_is_cancelled_is_made_again(tmp_path: Path) -> None:
 
 def _made_here(structure: Structure, folder: Path) -> Label:
     spec = {"engine": REFERENCE["engine"], **REFERENCE["options"]}
-    made = label(LabelRequest(spec, structure, str(folder), 600.0))
+    made = label(LabelRequest(spec, structure, str(folder)))
     assert isinstance(made, Label)
     return made
 
