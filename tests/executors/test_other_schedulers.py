@@ -69,7 +69,8 @@ def test_pools_on_three_schedulers_at_once(jobs, tmp_path):
         assert [future.result(ANSWER_S) for future in asked] == [-1, -1, -1]
         assert len(alive(jobs)) == 3
         lines = (jobs / "lines").read_text()
-        assert "qsub -A m1" in lines and "flux batch" in lines
+        assert "qsub /" in lines and "flux batch" in lines
+        assert "#PBS -A m1" in _script(tmp_path, "gpu")
         lost = executor.submit(Pool.DFT, time.sleep, 600)
         subprocess.run(["bkill", _job_of(jobs, "bsub")], check=True)
         with pytest.raises(BlockLostError, match="pool dft lost its workers"):
@@ -77,6 +78,12 @@ def test_pools_on_three_schedulers_at_once(jobs, tmp_path):
         assert executor.submit(Pool.DFT, operator.neg, 1).result(ANSWER_S) == -1
         assert len(alive(jobs)) == 3
     assert alive(jobs) == []
+
+
+def _script(folder, pool):
+    """The batch script of a pool's first block."""
+    (script,) = (folder / "run").rglob(f"bnnflow.{pool}.block-0.*[0-9]")
+    return script.read_text()
 
 
 def _job_of(folder, command):
