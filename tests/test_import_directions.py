@@ -28,7 +28,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bnnflow": (),  # analysis, config, tasks: all of bnnflow
     "executors": ("bnnflow",),
     "workflows": ("bnnflow", "executors"),
-    "workflows.otf": ("bnnflow",),
+    "workflows.otf": ("bnnflow", "workflows.plan", "workflows.requests"),
+    "workflows.plan": ("bnnflow",),
+    "workflows.requests": ("bnnflow", "workflows.plan"),
 }
 
 # Rooms whose libraries are limited, besides Python's own.
@@ -36,6 +38,8 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "bnnflow.bayes": ("torch",),
     "bnnflow.uncertainty": ("numpy", "scipy"),
     "workflows.otf": (),
+    "workflows.plan": (),
+    "workflows.requests": (),
 }
 
 ONLY_IN = {"parsl": "executors"}

@@ -11,85 +11,55 @@ top to bottom it is the paper's algorithm:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bnnflow.errors import TaskError
 from bnnflow.md import stage_at, with_new_noise
 from bnnflow.records import (
-    Asked,
     Commit,
-    Decision,
-    Driven,
-    Dynamics,
     EnsembleRef,
     Event,
     Failed,
     Failure,
-    FailureCause,
     Faults,
     Forcing,
-    Handling,
     Label,
     Labelled,
     LabelRequest,
     LoopState,
     Outcome,
     Phase,
-    PotentialSpec,
     Prediction,
     PredictRequest,
     PropagateRequest,
-    Reason,
-    RtoSpec,
     SampleRequest,
     SampleResult,
-    ScheduleSpec,
-    Segment,
     Structure,
     Updated,
 )
-from bnnflow.uncertainty import decide, largest_trusted_std, probability_within, update
+from bnnflow.uncertainty import update
 from bnnflow.units import shifted_energy
+from workflows.plan import Plan
+from workflows.requests import (
+    asked,
+    asked_first,
+    deal,
+    driven,
+    forcing,
+    gentler,
+    present,
+    propagate_request,
+    sample_request,
+    smaller,
+    trusted_std,
+)
 
 Request = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...] | Commit
 Loop = Generator[Request, Any, LoopState]
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What stays fixed in the run of one material.
-
-    threshold: K of the cell, eV; energy_std: likelihood std of the energy, eV; n_steps: MD steps;
-    segment_steps: MD steps between two commits; chains_per_task: how chains are dealt to tasks;
-    continue_on: "reference" or "ensemble" forces at a labelled frame; failure_budget: failed
-    tasks of one kind that the run survives; folder: the run folder; faults: of published code,
-    to reproduce.
-    """
-
-    folder: str
-    potential: PotentialSpec
-    prior_std: float
-    head_prior_std: float | None
-    reference: Mapping[str, Any]
-    handling: Handling
-    dynamics: Dynamics
-    n_steps: int
-    segment_steps: int
-    threshold: float
-    energy_std: float
-    confidence: float
-    schedule: ScheduleSpec | RtoSpec
-    n_members: int
-    chains_per_task: int
-    continue_on: str
-    failure_budget: int
-    seed: int
-    faults: Faults = field(default_factory=Faults)
 
 
 def fine_tune(state: LoopState, plan: Plan) -> Loop:
@@ -109,7 +79,7 @@ def fine_tune(state: LoopState, plan: Plan) -> Loop:
 
 def _label(state: LoopState, plan: Plan) -> Loop:
     """Label the frame in hand; compare with what the ensemble said of it; calibrate."""
-    frame = _present(state.frame)
+    frame = present(state.frame)
     name = f"{state.n_requests:04d}"
     directory = str(Path(plan.folder) / "labels" / name)
     before = str(Path(plan.folder) / "labels" / state.labels[-1]) if state.labels else ""
@@ -117,7 +87,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     if isinstance(label, Failure):
         return (yield from _drop_frame(state, plan, label))
     shift = state.energy_shift
-    first = [_asked_first(state, plan)] if shift is None else []
+    first = [asked_first(state, plan)] if shift is None else []
     if shift is None:
         foundation = yield from _predict(frame, None, plan)
         shift = _shifted(foundation.energy, -label.energy, plan)
@@ -181,7 +151,7 @@ def _past_the_frame(state: LoopState, plan: Plan) -> tuple[LoopState, str]:
     if stage_at(plan.dynamics, state.checkpoint.step).kind == "langevin":
         rewound = replace(state, checkpoint=with_new_noise(state.checkpoint))
         return rewound, "frame dropped, MD goes on with new noise"
-    substitute = _forcing(_present(state.frame), _present(state.prediction))
+    substitute = forcing(present(state.frame), present(state.prediction))
     return replace(state, substitute=substitute), "frame dropped, step taken on the ensemble"
 
 
@@ -199,8 +169,8 @@ def _update(state: LoopState, plan: Plan) -> Loop:
     ensemble = EnsembleRef(directory, version, plan.n_members)
     substitute = state.substitute
     if plan.continue_on == "ensemble":
-        prediction = yield from _predict(_present(state.frame), ensemble, plan)
-        substitute = _forcing(_present(state.frame), prediction)
+        prediction = yield from _predict(present(state.frame), ensemble, plan)
+        substitute = forcing(present(state.frame), prediction)
     updated = replace(
         state,
         phase=Phase.PROPAGATE,
@@ -217,7 +187,7 @@ def _sample(
 ) -> Generator[Request, Any, tuple[tuple[SampleResult, ...], list[Failed]]]:
     """Sample all chains; those of a failed task start again, at half the step if they diverged."""
     waiting = [
-        _sample_request(state, plan, version, directory, chains)
+        sample_request(state, plan, version, directory, chains)
         for chains in deal(plan.n_members, plan.chains_per_task)
     ]
     done: list[SampleResult] = []
@@ -229,15 +199,15 @@ def _sample(
             if isinstance(result, SampleResult):
                 done.append(result)
                 continue
-            retry = _gentler(request, result)
+            retry = gentler(request, result)
             again.append(retry)
-            gentler = " at half the step size" if retry is not request else ""
-            failures.append(Failed(result, f"chains {request.chains} run again{gentler}"))
+            half = " at half the step size" if retry is not request else ""
+            failures.append(Failed(result, f"chains {request.chains} run again{half}"))
         if len(failures) > plan.failure_budget:
             yield Commit(state, tuple(failures))
             raise TaskError(
                 f"sampling failed {len(failures)} times ({failures[-1].failure.message}): look at "
-                f"run.log; chains that diverge need a smaller {_smaller(plan.schedule)}, in a new "
+                f"run.log; chains that diverge need a smaller {smaller(plan.schedule)}, in a new "
                 "run"
             )
         waiting = again
@@ -246,39 +216,22 @@ def _sample(
 
 def _propagate(state: LoopState, plan: Plan) -> Loop:
     """MD with the ensemble until the end of the segment, or until a frame is not trusted."""
-    limit = largest_trusted_std(
-        state.calibration, threshold=plan.threshold, confidence=plan.confidence
-    )
-    remaining = plan.n_steps - state.checkpoint.step
-    segment = yield PropagateRequest(
-        potential=plan.potential,
-        ensemble=_present(state.ensemble),
-        energy_std_floor=plan.energy_std,
-        checkpoint=state.checkpoint,
-        dynamics=plan.dynamics,
-        n_steps=min(plan.segment_steps, remaining),
-        limit=limit,
-        substitute=state.substitute,
-    )
+    limit = trusted_std(state, plan)
+    n_steps = min(plan.segment_steps, plan.n_steps - state.checkpoint.step)
+    segment = yield propagate_request(state, plan, n_steps, limit)
     if isinstance(segment, Failure):
         where = f"MD failed after step {state.checkpoint.step} ({segment.cause}: {segment.message})"
         return (yield from _stop(state, segment, f"{where}: the run is safe up to there"))
     moved = replace(state, checkpoint=segment.checkpoint, substitute=None)
-    events: list[Event] = [_driven(state, plan, segment, limit)]
+    events: list[Event] = [driven(state, plan, segment, limit)]
     if segment.outcome is Outcome.UNCERTAIN:
-        events.append(_asked(state, plan, segment))
+        events.append(asked(state, plan, segment))
         moved = replace(
             moved, phase=Phase.LABEL, frame=segment.frame, prediction=segment.prediction
         )
     elif segment.checkpoint.step >= plan.n_steps:
         moved = replace(moved, phase=Phase.DONE)
     return (yield from _commit(moved, *events))
-
-
-def deal(n_members: int, per_task: int) -> list[tuple[int, ...]]:
-    """Chains 0..n-1 in tasks of at most `per_task`."""
-    chains = range(n_members)
-    return [tuple(chains[first : first + per_task]) for first in range(0, n_members, per_task)]
 
 
 def _commit(state: LoopState, *events: Event) -> Loop:
@@ -294,77 +247,3 @@ def _predict(
         raise TaskError(f"the model cannot be evaluated ({answer.message}): see run.log")
     prediction: Prediction = answer[0]
     return prediction
-
-
-def _driven(state: LoopState, plan: Plan, segment: Segment, limit: float) -> Driven:
-    probability = probability_within(
-        state.calibration, std=segment.energy_std, threshold=plan.threshold
-    )
-    version = _present(state.ensemble).version
-    return Driven(segment, limit, probability, version)
-
-
-def _asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
-    step = segment.checkpoint.step + 1
-    return Asked(
-        decide(
-            state.calibration,
-            step=step,
-            time_fs=step * plan.dynamics.timestep_fs,
-            std=_present(segment.prediction).energy_std,
-            threshold=plan.threshold,
-            confidence=plan.confidence,
-        )
-    )
-
-
-def _asked_first(state: LoopState, plan: Plan) -> Asked:
-    """The first frame is labelled whatever the rule would say; it has no prediction yet."""
-    limit = largest_trusted_std(
-        state.calibration, threshold=plan.threshold, confidence=plan.confidence
-    )
-    return Asked(Decision(0, 0.0, math.nan, limit, math.nan, True, Reason.FIRST_FRAME))
-
-
-def _sample_request(
-    state: LoopState, plan: Plan, version: int, directory: str, chains: tuple[int, ...]
-) -> SampleRequest:
-    return SampleRequest(
-        potential=plan.potential,
-        previous=state.ensemble,
-        chains=chains,
-        n_members=plan.n_members,
-        version=version,
-        labels=tuple(str(Path(plan.folder) / "labels" / name) for name in state.labels),
-        energy_shift=_present(state.energy_shift),
-        energy_std=plan.energy_std,
-        prior_std=plan.prior_std,
-        schedule=plan.schedule,
-        seed=plan.seed,
-        directory=directory,
-        head_prior_std=plan.head_prior_std,
-        faults=plan.faults,
-        n_known=len(state.labels) - 1 if state.ensemble else 0,
-    )
-
-
-def _smaller(schedule: ScheduleSpec | RtoSpec) -> str:
-    return "potential.prior_std" if isinstance(schedule, RtoSpec) else "sampler.step_size"
-
-
-def _gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
-    """The same chains once more; at half the step size if they left the finite numbers."""
-    if failure.cause is not FailureCause.NON_FINITE or isinstance(request.schedule, RtoSpec):
-        return request
-    schedule = replace(request.schedule, step_size=request.schedule.step_size / 2)
-    return replace(request, schedule=schedule)
-
-
-def _forcing(frame: Structure, prediction: Prediction) -> Forcing:
-    return Forcing(frame.positions, prediction.energy, prediction.forces, prediction.stress)
-
-
-def _present(value: Value | None) -> Value:
-    if value is None:
-        raise TaskError("the committed state lacks a part that its phase needs: the run is damaged")
-    return value

@@ -14,7 +14,7 @@ from bnnflow.data import RunData
 from bnnflow.records import Asked, Commit, Driven, Failed, Labelled, Reason, Spent, Updated
 from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
 from bnnflow.units import to_kcal_per_mol
-from workflows.otf import Plan
+from workflows.plan import Plan
 
 TIMES = ("md", "label", "update", "idle")
 

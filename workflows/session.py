@@ -26,8 +26,8 @@ from executors.base import Executor
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
-from workflows.otf import Plan
 from workflows.otf import fine_tune as otf_loop
+from workflows.plan import Plan
 from workflows.progress import Progress, log_to
 
 

@@ -33,7 +33,8 @@ from bnnflow.records import (
     Segment,
     Structure,
 )
-from workflows.otf import Loop, Plan
+from workflows.otf import Loop
+from workflows.plan import Plan
 
 N_ATOMS = 3
 RNG = np.random.PCG64(5).state

@@ -41,7 +41,8 @@ from bnnflow.records import (
     Updated,
 )
 from bnnflow.uncertainty import largest_trusted_std, update
-from workflows.otf import deal, fine_tune
+from workflows.otf import fine_tune
+from workflows.requests import deal
 
 SHIFT = model_energy(structure(0), 0) - reference_energy(structure(0))
 

@@ -1,0 +1,136 @@
+"""What the loop asks the pools for, and the events it writes, made from its state and plan."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from bnnflow.errors import TaskError
+from bnnflow.records import (
+    Asked,
+    Decision,
+    Driven,
+    Failure,
+    FailureCause,
+    Forcing,
+    LoopState,
+    Prediction,
+    PropagateRequest,
+    Reason,
+    RtoSpec,
+    SampleRequest,
+    ScheduleSpec,
+    Segment,
+    Structure,
+)
+from bnnflow.uncertainty import decide, largest_trusted_std, probability_within
+from workflows.plan import Plan
+
+Value = TypeVar("Value")
+
+
+def deal(n_members: int, per_task: int) -> list[tuple[int, ...]]:
+    """Chains 0..n-1 in tasks of at most `per_task`."""
+    chains = range(n_members)
+    return [tuple(chains[first : first + per_task]) for first in range(0, n_members, per_task)]
+
+
+def sample_request(
+    state: LoopState, plan: Plan, version: int, directory: str, chains: tuple[int, ...]
+) -> SampleRequest:
+    """Some chains of the next version, with everything that their samples depend on."""
+    return SampleRequest(
+        potential=plan.potential,
+        previous=state.ensemble,
+        chains=chains,
+        n_members=plan.n_members,
+        version=version,
+        labels=tuple(str(Path(plan.folder) / "labels" / name) for name in state.labels),
+        energy_shift=present(state.energy_shift),
+        energy_std=plan.energy_std,
+        prior_std=plan.prior_std,
+        schedule=plan.schedule,
+        seed=plan.seed,
+        directory=directory,
+        head_prior_std=plan.head_prior_std,
+        faults=plan.faults,
+        n_known=len(state.labels) - 1 if state.ensemble else 0,
+    )
+
+
+def gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
+    """The same chains once more; at half the step size if they left the finite numbers."""
+    if failure.cause is not FailureCause.NON_FINITE or isinstance(request.schedule, RtoSpec):
+        return request
+    schedule = replace(request.schedule, step_size=request.schedule.step_size / 2)
+    return replace(request, schedule=schedule)
+
+
+def smaller(schedule: ScheduleSpec | RtoSpec) -> str:
+    """The key to lower when chains diverge."""
+    return "potential.prior_std" if isinstance(schedule, RtoSpec) else "sampler.step_size"
+
+
+def driven(state: LoopState, plan: Plan, segment: Segment, limit: float) -> Driven:
+    """A stretch of MD as an event. limit: largest trusted sigma* on it, eV."""
+    probability = probability_within(
+        state.calibration, std=segment.energy_std, threshold=plan.threshold
+    )
+    version = present(state.ensemble).version
+    return Driven(segment, limit, probability, version)
+
+
+def propagate_request(state: LoopState, plan: Plan, n_steps: int, limit: float) -> PropagateRequest:
+    """MD with the ensemble from where the state is. limit: largest trusted sigma*, eV."""
+    return PropagateRequest(
+        potential=plan.potential,
+        ensemble=present(state.ensemble),
+        energy_std_floor=plan.energy_std,
+        checkpoint=state.checkpoint,
+        dynamics=plan.dynamics,
+        n_steps=n_steps,
+        limit=limit,
+        substitute=state.substitute,
+    )
+
+
+def trusted_std(state: LoopState, plan: Plan) -> float:
+    """The largest sigma* that is trusted now, eV."""
+    return largest_trusted_std(
+        state.calibration, threshold=plan.threshold, confidence=plan.confidence
+    )
+
+
+def asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
+    """The rule, applied to the frame at which a stretch ended."""
+    step = segment.checkpoint.step + 1
+    return Asked(
+        decide(
+            state.calibration,
+            step=step,
+            time_fs=step * plan.dynamics.timestep_fs,
+            std=present(segment.prediction).energy_std,
+            threshold=plan.threshold,
+            confidence=plan.confidence,
+        )
+    )
+
+
+def asked_first(state: LoopState, plan: Plan) -> Asked:
+    """The first frame is labelled whatever the rule would say; it has no prediction yet."""
+    limit = trusted_std(state, plan)
+    return Asked(Decision(0, 0.0, math.nan, limit, math.nan, True, Reason.FIRST_FRAME))
+
+
+def forcing(frame: Structure, prediction: Prediction) -> Forcing:
+    """What MD is given at a frame instead of an evaluation."""
+    return Forcing(frame.positions, prediction.energy, prediction.forces, prediction.stress)
+
+
+def present(value: Value | None) -> Value:
+    """A part of the state that the phase needs. Raises TaskError when it is missing."""
+    if value is None:
+        raise TaskError("the committed state lacks a part that its phase needs: the run is damaged")
+    return value
