@@ -51,6 +51,10 @@ class Executor(Protocol):
         """How many of `n_chains` posterior chains one task of the gpu pool should hold."""
         ...
 
+    def capacity(self, pool: Pool) -> int | None:
+        """How many tasks a pool runs at once when all its workers are there; None: no limit."""
+        ...
+
     def notices(self) -> Sequence[tuple[Pool, str]]:
         """What there is to tell about the pools since the last call: jobs that wait or are held."""
         ...

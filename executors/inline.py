@@ -49,6 +49,10 @@ class InlineExecutor:
         """All chains, or as many as the executor was given."""
         return min(n_chains, self._chains or n_chains)
 
+    def capacity(self, pool: Pool) -> int | None:  # noqa: ARG002 - every pool is this process
+        """No limit: a task has ended when it is submitted."""
+        return None
+
     def notices(self) -> tuple[tuple[Pool, str], ...]:
         """Nothing: there is no queue here."""
         return ()

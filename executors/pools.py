@@ -78,6 +78,15 @@ class ParslExecutor:
         """What the site's gpu pool says."""
         return self._site.pools.gpu.chains(n_chains)
 
+    def capacity(self, pool: Pool) -> int | None:
+        """Workers of all blocks that the site allows; labels at once where they have nodes."""
+        pools = {
+            Pool.GPU: self._site.pools.gpu,
+            Pool.DFT: self._site.pools.dft,
+            Pool.MD: self._site.pools.md,
+        }
+        return pools[pool].total_workers
+
     def notices(self) -> list[tuple[Pool, str]]:
         """Jobs that wait long, or are held, since the last call."""
         first, self._first_notices = self._first_notices, []

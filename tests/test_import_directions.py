@@ -28,7 +28,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bnnflow": (),  # analysis, config, tasks: all of bnnflow
     "executors": ("bnnflow",),
     "workflows": ("bnnflow", "executors"),
-    "workflows.otf": ("bnnflow", "workflows.plan", "workflows.requests"),
+    "workflows.otf": (
+        "bnnflow",
+        "workflows.ahead",
+        "workflows.plan",
+        "workflows.protocol",
+        "workflows.requests",
+    ),
+    "workflows.ahead": (
+        "bnnflow",
+        "workflows.plan",
+        "workflows.protocol",
+        "workflows.requests",
+    ),
+    "workflows.protocol": ("bnnflow",),
     "workflows.plan": ("bnnflow",),
     "workflows.requests": ("bnnflow", "workflows.plan"),
 }
@@ -38,7 +51,9 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "bnnflow.bayes": ("torch",),
     "bnnflow.uncertainty": ("numpy", "scipy"),
     "workflows.otf": (),
+    "workflows.ahead": ("numpy",),
     "workflows.plan": (),
+    "workflows.protocol": (),
     "workflows.requests": (),
 }
 

@@ -1,53 +1,40 @@
-"""Advances many loops over the futures of the pools; the only writer of their run folders.
+"""Advances many loops over the pools; the only writer of their run folders.
 
 A loop that waits for a task holds nobody else up. What a loop asks to commit is written before the
 loop is sent on. A task whose worker was lost is submitted again (`submission`); a task that reports
-a failure is answered to its loop, which knows what to do about it.
+a failure is answered to its loop, which knows what to do about it. When more tasks want a pool than
+it has workers, `shares` says whose goes first.
 """
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from bnnflow import tasks
 from bnnflow.data import RunStore
-from bnnflow.errors import PoolLostError, UserError
-from bnnflow.records import (
-    Commit,
-    Event,
-    Failure,
-    FailureCause,
-    LabelRequest,
-    PredictRequest,
-    PropagateRequest,
-    SampleRequest,
-    Spent,
-)
-from executors.base import Executor, Pool
-from workflows.otf import Loop
-from workflows.submission import Submission
+from bnnflow.records import Commit, Event, Spent
+from executors.base import Executor
+from workflows.inbox import Inbox, WallClockInbox
+from workflows.jobs import Call, Job, begin_job
+from workflows.protocol import Begin, Drop, First, Loop
+from workflows.shares import Share, Shares
 
 NOTICE_S = 5.0
 """How often the pools are asked what there is to tell, while no task ends."""
-
-Task = Callable[[Any], Any]
-PLACES: Mapping[type, tuple[Pool, Task, str]] = {
-    PropagateRequest: (Pool.MD, tasks.propagate, "md"),
-    PredictRequest: (Pool.MD, tasks.predict, "md"),
-    LabelRequest: (Pool.DFT, tasks.label, "label"),
-    SampleRequest: (Pool.GPU, tasks.sample, "update"),
-}
-"""Which pool serves a request, with which task, and under what name its time is booked."""
+QUEUED_S = 0.1
+"""A shorter wait for room in a pool is booked with the task."""
 
 
 @dataclass(eq=False)
 class Walker:
-    """One material's loop with its run folder, and what it waits for."""
+    """One material's loop with its run folder, and what it waits for.
+
+    on_commit, on_stop, on_notice: told what was written, the error that ended it, news of the
+    pools; on_end: that the loop came to its end; enough: says after each commit why the run is to
+    be left where it stands, "" while it is to go on; share: its claim on the pools.
+    """
 
     name: str
     loop: Loop
@@ -55,104 +42,166 @@ class Walker:
     on_commit: Callable[[Commit], None]
     on_stop: Callable[[Exception], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
-    waiting: list[_Call] = field(default_factory=list)
-    many: bool = False
+    on_end: Callable[[], None] = field(default=lambda: None)
+    enough: Callable[[], str] = field(default=lambda: "")
+    share: Share = field(default_factory=lambda: Share(""))
+    jobs: dict[Begin, Job] = field(default_factory=dict)
+    waits: tuple[Begin, ...] = ()
+    plain: bool = True
     spent: list[Spent] = field(default_factory=list)
-    idle_since: float = field(default_factory=time.time)
+    idle_since: float | None = None
 
 
-@dataclass(eq=False)
-class _Call:
-    """One submitted task, and its answer once it is there."""
-
-    submission: Submission
-    answer: Any = None
-
-    @property
-    def request(self) -> Any:
-        """What the loop asked for."""
-        return self.submission.request
-
-
-def drive(walkers: Sequence[Walker], executor: Executor) -> None:
+def drive(
+    walkers: Iterable[Walker],
+    executor: Executor,
+    *,
+    most_open: int | None = None,
+    inbox: Inbox | None = None,
+) -> None:
     """Advance every loop to its end.
 
-    An error of one walker does not stop the others: they finish first, then it is raised.
+    walkers: taken from the iterable as there is room, at most `most_open` at once (None: all);
+    inbox: the clock and the ends of tasks. An error of one walker does not stop the others: they
+    finish first, then it is raised.
     """
-    errors: list[Exception] = []
-    active = [walker for walker in walkers if _advance(walker, None, executor, errors)]
-    while active:
-        futures = [
-            call.submission.future
-            for walker in active
-            for call in walker.waiting
-            if call.answer is None
-        ]
-        wait(futures, timeout=NOTICE_S, return_when=FIRST_COMPLETED)
-        _tell(active, executor)
-        active = [walker for walker in active if _collect(walker, executor, errors)]
-    if errors:
-        raise errors[0]
+    _Driver(executor, inbox or WallClockInbox()).drive(iter(walkers), most_open)
 
 
-def _collect(walker: Walker, executor: Executor, errors: list[Exception]) -> bool:
-    """Take finished tasks in; go on when all are there. Returns whether the walker still runs."""
-    try:
-        for call in walker.waiting:
-            if call.answer is None and call.submission.future.done():
-                _settle(call, walker)
-    except Exception as error:
-        return _stop(walker, error, errors)
-    if any(call.answer is None for call in walker.waiting):
-        return True
-    answers = tuple(call.answer for call in walker.waiting)
-    _book(walker)
-    return _advance(walker, answers if walker.many else answers[0], executor, errors)
+class _Driver:
+    def __init__(self, executor: Executor, inbox: Inbox) -> None:
+        self._executor = executor
+        self._inbox = inbox
+        self._shares = Shares(executor, inbox.now)
+        self._active: set[Walker] = set()
+        self._errors: list[Exception] = []
 
+    def drive(self, walkers: Any, most_open: int | None) -> None:
+        self._open(walkers, most_open)
+        while self._active:
+            ended = self._inbox.take(NOTICE_S)
+            self._shares.pump()
+            self._tell()
+            if ended is None:
+                continue
+            self._hear(*ended)
+            self._open(walkers, most_open)
+        if self._errors:
+            raise self._errors[0]
 
-def _settle(call: _Call, walker: Walker) -> None:
-    """Read a finished future: a record, or a lost worker, whose task is submitted again."""
-    error = call.submission.future.exception()
-    if error is None:
-        call.answer = call.submission.future.result()
-    elif isinstance(error, (UserError, PoolLostError)) or not isinstance(error, Exception):
-        raise error
-    elif call.submission.again(error):
-        walker.on_notice(f"{error}. Submitted again")
-    else:
-        call.answer = _lost(call, error)
+    def _open(self, walkers: Any, most_open: int | None) -> None:
+        """Begin as many loops as there is room for."""
+        while most_open is None or len(self._active) < most_open:
+            fresh = list(islice(walkers, 1))
+            if not fresh:
+                return
+            walker = fresh[0]
+            if walker.idle_since is None:
+                walker.idle_since = self._inbox.now()
+            self._active.add(walker)
+            self._advance(walker, None)
 
+    def _hear(self, walker: Walker, job: Job, call: Call) -> None:
+        """Take in a task that ended; go on when it is what the loop waits for."""
+        if walker not in self._active or walker.jobs.get(job.begin) is not job:
+            return
+        try:
+            if not call.settle(walker.on_notice):
+                self._follow(walker, job, call)
+                return
+        except Exception as error:
+            self._stop(walker, error)
+            return
+        if job.done:
+            job.ended = self._inbox.now()
+            self._answer(walker)
 
-def _tell(walkers: Sequence[Walker], executor: Executor) -> None:
-    """Pass on what the pools have to say to the walkers that wait for them."""
-    for pool, line in executor.notices():
-        for walker in walkers:
-            if any(PLACES[type(call.request)][0] is pool for call in walker.waiting):
-                walker.on_notice(line)
+    def _answer(self, walker: Walker) -> None:
+        """Send the loop what it waits for, if that is there."""
+        done = next((b for b in walker.waits if walker.jobs[b].done), None)
+        if done is None:
+            return
+        job = walker.jobs.pop(done)
+        walker.waits = ()
+        _book(walker, job)
+        self._advance(walker, job.answer if walker.plain else (done, job.answer))
 
+    def _advance(self, walker: Walker, answer: Any) -> None:
+        """Send the loop on until it waits for something, or ends."""
+        try:
+            while not walker.waits:
+                request = walker.loop.send(answer)
+                answer = None
+                self._serve(walker, request)
+                reason = walker.enough() if isinstance(request, Commit) else ""
+                if reason:
+                    self._leave(walker, reason)
+                    return
+        except StopIteration:
+            self._close(walker)
+            walker.on_end()
+            return
+        except Exception as error:
+            self._stop(walker, error)
+            return
+        self._answer(walker)
 
-def _advance(walker: Walker, answer: Any, executor: Executor, errors: list[Exception]) -> bool:
-    """Send the loop on until it waits for tasks. Returns whether it still runs."""
-    try:
-        request = walker.loop.send(answer)
-        while isinstance(request, Commit):
-            _commit(walker, request)
-            request = walker.loop.send(None)
-        _start(walker, request, executor)
-    except StopIteration:
+    def _serve(self, walker: Walker, request: Any) -> None:
+        match request:
+            case Commit():
+                _commit(walker, request)
+            case Begin():
+                self._begin(walker, request)
+            case Drop():
+                self._drop(walker, request.job)
+            case First():
+                walker.waits, walker.plain = request.jobs, False
+            case work:
+                begin = Begin(work)
+                self._begin(walker, begin)
+                walker.waits, walker.plain = (begin,), True
+
+    def _begin(self, walker: Walker, begin: Begin) -> None:
+        now = self._inbox.now()
+        if not walker.jobs:
+            _idle(walker, now)
+        job = begin_job(begin, self._shares, walker.share, now)
+        walker.jobs[begin] = job
+        for call in job.calls:
+            self._follow(walker, job, call)
+
+    def _follow(self, walker: Walker, job: Job, call: Call) -> None:
+        self._inbox.follow(call.submission.future, (walker, job, call))
+
+    def _drop(self, walker: Walker, begin: Begin) -> None:
+        job = walker.jobs.pop(begin, None)
+        for call in job.calls if job else ():
+            call.desk.drop()
+
+    def _tell(self) -> None:
+        """Pass on what the pools have to say to the walkers that wait for them."""
+        for pool, line in self._executor.notices():
+            for walker in self._active:
+                if any(call.pool is pool for job in walker.jobs.values() for call in job.calls):
+                    walker.on_notice(line)
+
+    def _leave(self, walker: Walker, reason: str) -> None:
+        """Leave a run where it stands: it can be resumed."""
+        self._close(walker)
+        walker.on_notice(f"left where it stands: {reason}")
+        walker.on_end()
+
+    def _stop(self, walker: Walker, error: Exception) -> None:
+        self._close(walker)
+        walker.on_stop(error)
+        self._errors.append(error)
+
+    def _close(self, walker: Walker) -> None:
+        for begin in tuple(walker.jobs):
+            self._drop(walker, begin)
+        walker.loop.close()
         walker.store.close()
-        return False
-    except Exception as error:
-        return _stop(walker, error, errors)
-    return True
-
-
-def _start(walker: Walker, request: Any, executor: Executor) -> None:
-    """Submit what the loop asked for."""
-    walker.many = isinstance(request, tuple)
-    requests = request if isinstance(request, tuple) else (request,)
-    _idle(walker)
-    walker.waiting = [_Call(_submit(each, executor)) for each in requests]
+        self._active.discard(walker)
 
 
 def _commit(walker: Walker, commit: Commit) -> None:
@@ -163,39 +212,20 @@ def _commit(walker: Walker, commit: Commit) -> None:
     walker.on_commit(whole)
 
 
-def _stop(walker: Walker, error: Exception, errors: list[Exception]) -> bool:
-    walker.store.close()
-    walker.on_stop(error)
-    errors.append(error)
-    return False
+def _book(walker: Walker, job: Job) -> None:
+    """Book the wall time of a job: waiting for room in its pool, and the rest."""
+    ended = job.ended if job.ended is not None else job.began
+    start = job.began
+    if job.queued >= QUEUED_S:
+        walker.spent.append(Spent("queued", job.began, job.queued))
+        start += job.queued
+    walker.spent.append(Spent(job.kind, start, ended - start))
+    if not walker.jobs:
+        walker.idle_since = ended
 
 
-def _submit(request: Any, executor: Executor) -> Submission:
-    pool, task, _ = PLACES[type(request)]
-    return Submission(executor, pool, task, request)
-
-
-def _book(walker: Walker) -> None:
-    """Book the wall time of the tasks just finished."""
-    now = time.time()
-    kind = PLACES[type(walker.waiting[0].request)][2]
-    walker.spent.append(Spent(kind, walker.idle_since, now - walker.idle_since))
-    walker.waiting = []
-    walker.idle_since = now
-
-
-def _idle(walker: Walker) -> None:
+def _idle(walker: Walker, now: float) -> None:
     """Book the coordinator's own time since the last task ended."""
-    now = time.time()
-    walker.spent.append(Spent("idle", walker.idle_since, now - walker.idle_since))
-    walker.idle_since = now
-
-
-def _lost(call: _Call, error: BaseException) -> Failure:
-    return Failure(
-        task=PLACES[type(call.request)][1].__name__,
-        cause=FailureCause.CRASHED,
-        message=f"no answer after {call.submission.tries} tries ({type(error).__name__}: {error})",
-        directory=getattr(call.request, "directory", ""),
-        host=platform.node(),
-    )
+    since = walker.idle_since if walker.idle_since is not None else now
+    walker.spent.append(Spent("idle", since, now - since))
+    walker.idle_since = None

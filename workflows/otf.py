@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bnnflow.errors import TaskError
 from bnnflow.md import stage_at, with_new_noise
@@ -34,15 +34,15 @@ from bnnflow.records import (
     Phase,
     Prediction,
     PredictRequest,
-    PropagateRequest,
-    SampleRequest,
     SampleResult,
     Structure,
     Updated,
 )
 from bnnflow.uncertainty import update
 from bnnflow.units import shifted_energy
+from workflows.ahead import Ahead, meanwhile
 from workflows.plan import Plan
+from workflows.protocol import Loop, Request
 from workflows.requests import (
     asked,
     asked_first,
@@ -56,10 +56,6 @@ from workflows.requests import (
     smaller,
     trusted_std,
 )
-
-Request = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...] | Commit
-Loop = Generator[Request, Any, LoopState]
-Value = TypeVar("Value")
 
 
 def fine_tune(state: LoopState, plan: Plan) -> Loop:
@@ -83,7 +79,9 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     name = f"{state.n_requests:04d}"
     directory = str(Path(plan.folder) / "labels" / name)
     before = str(Path(plan.folder) / "labels" / state.labels[-1]) if state.labels else ""
-    label = yield LabelRequest(plan.reference, frame, directory, plan.handling, previous=before)
+    request = LabelRequest(plan.reference, frame, directory, plan.handling, previous=before)
+    ahead = _going_ahead(state, plan)
+    label = yield from meanwhile(request, ahead)
     if isinstance(label, Failure):
         return (yield from _drop_frame(state, plan, label))
     shift = state.energy_shift
@@ -101,7 +99,22 @@ def _label(state: LoopState, plan: Plan) -> Loop:
         n_requests=state.n_requests + 1,
         substitute=Forcing(frame.positions, shifted, label.forces, label.stress),
     )
-    return (yield from _commit(labelled, *first, event))
+    if ahead is None or abs(event.error) > plan.threshold:
+        return (yield from _commit(labelled, *first, event))
+    labelled = replace(labelled, substitute=_own_forcing(state), ahead=True)
+    beyond, stretches = ahead.accept(labelled)
+    return (yield from _commit(beyond, event, *stretches))
+
+
+def _going_ahead(state: LoopState, plan: Plan) -> Ahead | None:
+    """MD beyond the frame in hand on the ensemble's own forces, where the plan wants that."""
+    if plan.while_labelling != "rewind" or state.prediction is None:
+        return None
+    return Ahead(replace(state, substitute=_own_forcing(state)), plan)
+
+
+def _own_forcing(state: LoopState) -> Forcing:
+    return forcing(present(state.frame), present(state.prediction))
 
 
 def _compare(
@@ -151,8 +164,8 @@ def _past_the_frame(state: LoopState, plan: Plan) -> tuple[LoopState, str]:
     if stage_at(plan.dynamics, state.checkpoint.step).kind == "langevin":
         rewound = replace(state, checkpoint=with_new_noise(state.checkpoint))
         return rewound, "frame dropped, MD goes on with new noise"
-    substitute = forcing(present(state.frame), present(state.prediction))
-    return replace(state, substitute=substitute), "frame dropped, step taken on the ensemble"
+    on_ensemble = replace(state, substitute=_own_forcing(state))
+    return on_ensemble, "frame dropped, step taken on the ensemble"
 
 
 def _stop(state: LoopState, failure: Failure, message: str) -> Loop:
@@ -165,25 +178,28 @@ def _update(state: LoopState, plan: Plan) -> Loop:
     """Bring every chain to its next version."""
     version = state.ensemble.version + 1 if state.ensemble else 1
     directory = str(Path(plan.folder) / "ensemble" / f"v{version:04d}")
-    results, failures = yield from _sample(state, plan, version, directory)
+    ahead = Ahead(state, plan) if state.ahead else None
+    results, failures = yield from _sample(state, plan, version, directory, ahead)
     ensemble = EnsembleRef(directory, version, plan.n_members)
-    substitute = state.substitute
-    if plan.continue_on == "ensemble":
+    beyond, stretches = ahead.accept(state) if ahead else (state, [])
+    substitute = beyond.substitute
+    if plan.continue_on == "ensemble" and ahead is None:
         prediction = yield from _predict(present(state.frame), ensemble, plan)
         substitute = forcing(present(state.frame), prediction)
     updated = replace(
-        state,
-        phase=Phase.PROPAGATE,
+        beyond,
+        phase=Phase.DONE if beyond.checkpoint.step >= plan.n_steps else Phase.PROPAGATE,
         ensemble=ensemble,
         frame=None,
         prediction=None,
         substitute=substitute,
+        ahead=False,
     )
-    return (yield from _commit(updated, *failures, Updated(ensemble, results)))
+    return (yield from _commit(updated, *failures, *stretches, Updated(ensemble, results)))
 
 
 def _sample(
-    state: LoopState, plan: Plan, version: int, directory: str
+    state: LoopState, plan: Plan, version: int, directory: str, ahead: Ahead | None
 ) -> Generator[Request, Any, tuple[tuple[SampleResult, ...], list[Failed]]]:
     """Sample all chains; those of a failed task start again, at half the step if they diverged."""
     waiting = [
@@ -193,7 +209,7 @@ def _sample(
     done: list[SampleResult] = []
     failures: list[Failed] = []
     while waiting:
-        results = yield tuple(waiting)
+        results = yield from meanwhile(tuple(waiting), ahead)
         again = []
         for request, result in zip(waiting, results, strict=True):
             if isinstance(result, SampleResult):

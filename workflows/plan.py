@@ -22,7 +22,8 @@ class Plan:
 
     threshold: K of the cell, eV; energy_std: likelihood std of the energy, eV; n_steps: MD steps;
     segment_steps: MD steps between two commits; chains_per_task: how chains are dealt to tasks;
-    continue_on: "reference" or "ensemble" forces at a labelled frame; failure_budget: failed
+    continue_on: "reference" or "ensemble" forces at a labelled frame; while_labelling: what MD does
+    until the new ensemble is there, "wait" or "rewind" (`workflows.ahead`); failure_budget: failed
     tasks of one kind that the run survives; folder: the run folder; faults: of published code,
     to reproduce.
     """
@@ -45,4 +46,5 @@ class Plan:
     continue_on: str
     failure_budget: int
     seed: int
+    while_labelling: str = "wait"
     faults: Faults = field(default_factory=Faults)

@@ -16,7 +16,8 @@ from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
 from bnnflow.units import to_kcal_per_mol
 from workflows.plan import Plan
 
-TIMES = ("md", "label", "update", "idle")
+TIMES = ("md", "label", "update", "queued", "idle")
+"""Kinds of wall time, in the order shown; queued: for room in a pool that others share."""
 
 
 @dataclass(eq=False)
@@ -89,7 +90,8 @@ class Progress:
         time_ps = step * self.plan.dynamics.timestep_fs / 1000.0
         length = self.plan.n_steps * self.plan.dynamics.timestep_fs / 1000.0
         above = sum(abs(error) > self.plan.threshold for error in self.errors)
-        times = "  ".join(f"{kind} {self.seconds[kind]:.0f} s" for kind in TIMES)
+        shown = [kind for kind in TIMES if kind != "queued" or self.seconds[kind] >= 1.0]
+        times = "  ".join(f"{kind} {self.seconds[kind]:.0f} s" for kind in shown)
         return (
             f"{time_ps:.4f}/{length:g} ps  {self.labels} labels  "
             f"above K {above}/{len(self.errors)}  sigma/limit {_ratio(event)}  {times}"

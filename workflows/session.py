@@ -139,6 +139,7 @@ def make_plan(
         n_members=config.sampler.chains,
         chains_per_task=chains_per_task,
         continue_on=config.run.continue_on,
+        while_labelling=config.run.while_labelling,
         failure_budget=config.reference.failure_budget,
         seed=derived_seed(config.run.seed, "chains", config.material.name),
         faults=config.faults,

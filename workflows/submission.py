@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from bnnflow.errors import BlockLostError, FaultError, PoolLostError
-from executors.base import Executor, Pool
+from executors.base import Pool
 
 LOST_TASK_TRIES = 3
 """How often one task is submitted before a lost worker counts as the task's own failure."""
@@ -22,16 +22,22 @@ LOST_BLOCK_TRIES = 10
 """How often one task may lose all its workers before the run stops."""
 
 
+class Desk(Protocol):
+    """Where tasks are handed in: an executor, or one owner's share of it."""
+
+    def submit(self, pool: Pool, task: Callable[[Any], Any], request: Any) -> Future[Any]:
+        """Have `task(request)` run in a pool."""
+        ...
+
+
 class Submission:
     """One task in a pool: its future, and its tries."""
 
-    def __init__(
-        self, executor: Executor, pool: Pool, task: Callable[[Any], Any], request: Any
-    ) -> None:
+    def __init__(self, desk: Desk, pool: Pool, task: Callable[[Any], Any], request: Any) -> None:
         self.request = request
         self.tries = 1
         self.losses = 0
-        self._send: Callable[[], Future[Any]] = partial(executor.submit, pool, task, request)
+        self._send: Callable[[], Future[Any]] = partial(desk.submit, pool, task, request)
         self._name = task.__name__
         self.future = self._send()
 

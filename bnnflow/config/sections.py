@@ -369,4 +369,17 @@ class RunSettings(Section):
     continue_on: Literal["reference", "ensemble"] = Field(
         default="reference", description="forces that take the step at a labelled frame"
     )
+    while_labelling: Literal["wait", "rewind"] = Field(
+        default="wait",
+        description="what MD does while a label or an update is under way: wait; or rewind: go on "
+        "with the ensemble, and return to the frame if its error exceeded K",
+    )
     folder: str | None = Field(default=None, description="run folder; default: runs/NAME")
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run that waits keeps the resolved copy and digest it had before this key."""
+        values: dict[str, Any] = serialise(self)
+        if self.while_labelling == "wait":
+            values.pop("while_labelling", None)
+        return values

@@ -40,7 +40,8 @@ class LoopState:
     n_labels: good labels in the data set; n_requests: label folders used so far, failed ones
     included; labels: folder names of the good ones, oldest first; frame, prediction: what is being
     labelled; substitute: what the next MD evaluation is given; energy_shift: eV, added to every
-    reference energy (None before the first label).
+    reference energy (None before the first label); ahead: MD may go on with the ensemble while it
+    is updated, for the label was within K (policy `rewind`).
     """
 
     phase: Phase
@@ -53,6 +54,7 @@ class LoopState:
     frame: Structure | None = None
     prediction: Prediction | None = None
     substitute: Forcing | None = None
+    ahead: bool = False
 
 
 @dataclass(frozen=True, eq=False)

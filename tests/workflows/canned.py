@@ -33,8 +33,8 @@ from bnnflow.records import (
     Segment,
     Structure,
 )
-from workflows.otf import Loop
 from workflows.plan import Plan
+from workflows.protocol import Loop
 
 N_ATOMS = 3
 RNG = np.random.PCG64(5).state

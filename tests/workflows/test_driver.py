@@ -59,6 +59,9 @@ class FakeExecutor:
         self.serve(self)
         return self.futures[-1]
 
+    def capacity(self, pool: Pool) -> int | None:
+        return None
+
     def notices(self) -> list[tuple[Pool, str]]:
         return []
 
@@ -329,7 +332,7 @@ def test_ctrl_c_is_not_kept_for_later() -> None:
 def test_booked_time_adds_up_to_the_wall_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every moment from the start to the last commit is booked once, under the right name."""
     now = 1000.0
-    monkeypatch.setattr("workflows.driver.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("workflows.inbox.time", SimpleNamespace(time=lambda: now))
     answers = Answers(uncertain=[3])
     lengths = {"LabelRequest": 30.0, "SampleRequest": 5.0, "PredictRequest": 0.5}
 

@@ -245,6 +245,7 @@ class Kept:
         self.submit = executor.submit
         self.chains_per_task = executor.chains_per_task
         self.notices = executor.notices
+        self.capacity = executor.capacity
 
     def __enter__(self) -> Kept:
         return self

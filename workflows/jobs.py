@@ -1,0 +1,135 @@
+"""A piece of work that a loop waits for: its tasks in the pools, and their answers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from bnnflow import tasks
+from bnnflow.errors import PoolLostError, UserError
+from bnnflow.records import (
+    Failure,
+    FailureCause,
+    LabelRequest,
+    PredictRequest,
+    PropagateRequest,
+    SampleRequest,
+)
+from executors.base import Pool
+from workflows.protocol import Begin
+from workflows.shares import Order, Share, Shares
+from workflows.submission import Submission
+
+Task = Callable[[Any], Any]
+PLACES: Mapping[type, tuple[Pool, Task, str]] = {
+    PropagateRequest: (Pool.MD, tasks.propagate, "md"),
+    PredictRequest: (Pool.MD, tasks.predict, "md"),
+    LabelRequest: (Pool.DFT, tasks.label, "label"),
+    SampleRequest: (Pool.GPU, tasks.sample, "update"),
+}
+"""Which pool serves a request, with which task, and under what name its time is booked."""
+
+
+class _Desk:
+    """Where one task is handed in, again and again if it is lost: an executor of one owner."""
+
+    def __init__(self, shares: Shares, share: Share) -> None:
+        self._shares = shares
+        self._share = share
+        self._order: Order | None = None
+
+    def submit(self, pool: Pool, task: Task, request: Any) -> Future[Any]:
+        self._order = self._shares.submit(self._share, pool, task, request)
+        return self._order.future
+
+    def drop(self) -> None:
+        if self._order is not None:
+            self._shares.drop(self._order)
+
+    @property
+    def began(self) -> float | None:
+        return self._order.began if self._order else None
+
+
+class Call:
+    """One submitted task, and its answer once it is there."""
+
+    def __init__(self, request: Any, shares: Shares, share: Share) -> None:
+        self.request = request
+        self.answer: Any = None
+        self.desk = _Desk(shares, share)
+        pool, task, _ = PLACES[type(request)]
+        self.submission = Submission(self.desk, pool, task, request)
+
+    @property
+    def pool(self) -> Pool:
+        """The pool that serves it."""
+        return PLACES[type(self.request)][0]
+
+    def settle(self, on_notice: Callable[[str], None]) -> bool:
+        """Read the ended future: a record, or a lost worker, whose task is submitted again.
+
+        Returns whether the answer is there. Raises what the user has to put right.
+        """
+        error = self.submission.future.exception()
+        if error is None:
+            self.answer = self.submission.future.result()
+        elif isinstance(error, (UserError, PoolLostError)) or not isinstance(error, Exception):
+            raise error
+        elif self.submission.again(error):
+            on_notice(f"{error}. Submitted again")
+            return False
+        else:
+            self.answer = self._lost(error)
+        return True
+
+    def _lost(self, error: BaseException) -> Failure:
+        return Failure(
+            task=PLACES[type(self.request)][1].__name__,
+            cause=FailureCause.CRASHED,
+            message=f"no answer after {self.submission.tries} tries "
+            f"({type(error).__name__}: {error})",
+            directory=getattr(self.request, "directory", ""),
+            host=platform.node(),
+        )
+
+
+@dataclass(eq=False)
+class Job:
+    """What one `Begin` set going. began, ended: on the driver's clock, s; None while it runs."""
+
+    begin: Begin
+    calls: tuple[Call, ...]
+    began: float
+    ended: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Under what name its time is booked."""
+        return PLACES[type(self.calls[0].request)][2]
+
+    @property
+    def done(self) -> bool:
+        """Whether every task has answered."""
+        return all(call.answer is not None for call in self.calls)
+
+    @property
+    def answer(self) -> Any:
+        """What the loop is sent: one answer, or a tuple in the order asked."""
+        answers = tuple(call.answer for call in self.calls)
+        return answers if isinstance(self.begin.work, tuple) else answers[0]
+
+    @property
+    def queued(self) -> float:
+        """Seconds until the first of its tasks left the coordinator's queue."""
+        times = [call.desk.began for call in self.calls if call.desk.began is not None]
+        return max(0.0, min(times, default=self.began) - self.began)
+
+
+def begin_job(begin: Begin, shares: Shares, share: Share, now: float) -> Job:
+    """Submit what a loop asked for."""
+    requests = begin.work if isinstance(begin.work, tuple) else (begin.work,)
+    return Job(begin, tuple(Call(request, shares, share) for request in requests), now)
