@@ -55,6 +55,10 @@ class Executor(Protocol):
         """How many tasks a pool runs at once when all its workers are there; None: no limit."""
         ...
 
+    def nodes_per_task(self, pool: Pool) -> float:
+        """Nodes that one task of a pool takes: 1/n where n workers share a node."""
+        ...
+
     def notices(self) -> Sequence[tuple[Pool, str]]:
         """What there is to tell about the pools since the last call: jobs that wait or are held."""
         ...

@@ -53,6 +53,10 @@ class InlineExecutor:
         """No limit: a task has ended when it is submitted."""
         return None
 
+    def nodes_per_task(self, pool: Pool) -> float:  # noqa: ARG002 - every pool is this process
+        """This one."""
+        return 1.0
+
     def notices(self) -> tuple[tuple[Pool, str], ...]:
         """Nothing: there is no queue here."""
         return ()

@@ -113,6 +113,11 @@ class PoolConfig(Section):
         return self.workers_per_node * self.provider.nodes
 
     @property
+    def nodes_per_task(self) -> float:
+        """Nodes that one task takes: its worker's share of one."""
+        return 1.0 / self.workers_per_node
+
+    @property
     def worker_accelerators(self) -> tuple[str, ...]:
         """One name per worker, as Parsl wants them: it shares NVIDIA's numbers out in equal
         blocks, by what nvidia-smi counts; other devices are named once per worker.
@@ -167,6 +172,13 @@ class DftPool(PoolConfig):
             return super().total_workers
         scheduler = self.scheduler
         return self.workers_per_node * (scheduler.max_blocks if scheduler else 1)
+
+    @property
+    def nodes_per_task(self) -> float:
+        """Whole nodes of an MPI label, or its worker's share of one."""
+        if self.mpi is not None and self.whole_nodes:
+            return float(self.mpi.nodes_per_label)
+        return super().nodes_per_task
 
     def _misfit(self, mpi: MpiConfig) -> str | None:
         cores = self.scheduler.cores_per_node if self.scheduler else None

@@ -19,6 +19,7 @@ from executors.lifeline import Lifeline, check_programs
 from executors.notices import QueueNotices
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
+from executors.pool_config import PoolConfig
 from executors.provenance import check_one_place
 from executors.schema.blanks import require_filled
 from executors.scratch import scratch_folder
@@ -80,12 +81,15 @@ class ParslExecutor:
 
     def capacity(self, pool: Pool) -> int | None:
         """Workers of all blocks that the site allows; labels at once where they have nodes."""
-        pools = {
-            Pool.GPU: self._site.pools.gpu,
-            Pool.DFT: self._site.pools.dft,
-            Pool.MD: self._site.pools.md,
-        }
-        return pools[pool].total_workers
+        return self._pool(pool).total_workers
+
+    def nodes_per_task(self, pool: Pool) -> float:
+        """Nodes of an MPI label, or the share of its node that a worker has."""
+        return self._pool(pool).nodes_per_task
+
+    def _pool(self, pool: Pool) -> PoolConfig:
+        pools = self._site.pools
+        return {Pool.GPU: pools.gpu, Pool.DFT: pools.dft, Pool.MD: pools.md}[pool]
 
     def notices(self) -> list[tuple[Pool, str]]:
         """Jobs that wait long, or are held, since the last call."""

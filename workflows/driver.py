@@ -99,7 +99,11 @@ class _Driver:
             if walker.idle_since is None:
                 walker.idle_since = self._inbox.now()
             self._active.add(walker)
-            self._advance(walker, None)
+            reason = walker.enough()
+            if reason:
+                self._leave(walker, reason)
+            else:
+                self._advance(walker, None)
 
     def _hear(self, walker: Walker, job: Job, call: Call) -> None:
         """Take in a task that ended; go on when it is what the loop waits for."""

@@ -19,16 +19,19 @@ from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_r
 from bnnflow.errors import ConfigError, RunFolderError
 from bnnflow.md import start
 from bnnflow.potentials.registry import load_potential, locate, sha256
-from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
+from bnnflow.records import Commit, EnsembleRef, LoopState, Phase, Structure
 from bnnflow.training.prior_scale import suggest_prior_std
 from bnnflow.units import from_kcal_per_mol
-from executors.base import Executor
+from executors.base import Executor, Pool
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
+from workflows.ledger import Ledger
+from workflows.limits import reason_to_leave
 from workflows.otf import fine_tune as otf_loop
 from workflows.plan import Plan
 from workflows.progress import Progress, log_to
+from workflows.shares import Share
 
 
 @dataclass(frozen=True)
@@ -254,13 +257,24 @@ def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
         chains_per_task=executor.chains_per_task(config.sampler.chains),
     )
     progress = Progress(config.material.name, plan, log_to(store.folder / "run.log"))
-    progress.catch_up(read_run(store.folder))
+    ledger = Ledger(
+        {pool: executor.nodes_per_task(pool) for pool in Pool}, plan.dynamics.timestep_fs
+    )
+    found = read_run(store.folder)
+    progress.catch_up(found)
+    ledger.catch_up(found)
+
+    def on_commit(commit: Commit) -> None:
+        ledger.observe(commit)
+        progress.show(commit)
 
     return Walker(
         name=config.material.name,
         loop=otf_loop(_relocated(store.state, store.folder), plan),
         store=store,
-        on_commit=progress.show,
+        on_commit=on_commit,
+        enough=lambda: reason_to_leave(config.limits, ledger),
+        share=Share(config.material.name),
         on_stop=progress.stop,
         on_notice=progress.notice,
     )

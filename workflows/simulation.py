@@ -73,6 +73,10 @@ class SimulatedPools:
         """Workers of the pool."""
         return self._workers[pool]
 
+    def nodes_per_task(self, pool: Pool) -> float:  # noqa: ARG002
+        """One."""
+        return 1.0
+
     def notices(self) -> tuple[tuple[Pool, str], ...]:
         """Nothing."""
         return ()

@@ -14,6 +14,7 @@ from bnnflow import records
 from bnnflow.config.base import Section
 from bnnflow.config.defaults import COMPAT_FIXED, fill_defaults
 from bnnflow.config.dynamics import DynamicsConfig
+from bnnflow.config.limits import LimitsConfig
 from bnnflow.config.sections import (
     CalibrationConfig,
     MaterialConfig,
@@ -53,6 +54,7 @@ class RunConfig(Section):
     calibration: CalibrationConfig
     sampler: SamplerConfig
     run: RunSettings = Field(default_factory=RunSettings)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
     compat: Literal["rensmeyer2026"] | None = Field(
         default=None,
         description="reproduce published code with its faults: rensmeyer2026, the code of [R26] "
@@ -78,10 +80,11 @@ class RunConfig(Section):
 
     @model_serializer(mode="wrap")
     def _without_unused_compat(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run without a preset keeps the resolved copy and digest it had before presets."""
+        """A run without a preset or limits keeps the resolved copy it had before these keys."""
         values: dict[str, Any] = serialise(self)
-        if self.compat is None:
-            values.pop("compat", None)
+        for key in ("compat", "limits"):
+            if not values.get(key):
+                values.pop(key, None)
         return values
 
     @property
@@ -101,10 +104,11 @@ class RunConfig(Section):
     def digest(self) -> str:
         """A hash of what the run computes, the same wherever and however often it is resumed.
 
-        Two configs that differ only in `LAYOUT_KEYS`, or in the path of the same structure file,
-        have the same digest.
+        Two configs that differ only in `LAYOUT_KEYS`, in their limits, or in the path of the same
+        structure file, have the same digest.
         """
         values = self.model_dump(mode="json")
+        values.pop("limits", None)
         for section, keys in LAYOUT_KEYS.items():
             values[section] = {k: v for k, v in values[section].items() if k not in keys}
         if self.material.structure_sha256:

@@ -1,0 +1,166 @@
+"""Budgets and stop rules, on runs whose every task takes a known time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from canned import Answers, first_state, plan
+
+from bnnflow.config.limits import LimitsConfig
+from bnnflow.errors import ConfigError
+from bnnflow.records import (
+    Commit,
+    Label,
+    LabelRequest,
+    LoopState,
+    SampleRequest,
+    SampleResult,
+    Spent,
+)
+from executors.base import Pool
+from workflows.driver import Walker, drive
+from workflows.ledger import Ledger
+from workflows.limits import campaign_reason, reason_to_leave
+from workflows.otf import fine_tune
+from workflows.simulation import SimulatedPools
+
+NODES = {Pool.GPU: 0.25, Pool.DFT: 2.0, Pool.MD: 1.0}
+LABEL_S, UPDATE_S, MD_S = 1800.0, 600.0, 36.0
+
+
+def seconds(_pool: Pool, request: Any) -> float:
+    if isinstance(request, LabelRequest):
+        return LABEL_S
+    return UPDATE_S if isinstance(request, SampleRequest) else MD_S
+
+
+def answered(answers: Answers) -> Any:
+    """Answers that say how long they took."""
+
+    def answer(request: Any) -> Any:
+        found = answers(request)
+        if isinstance(found, (Label, SampleResult)):
+            return replace(found, seconds=seconds(Pool.MD, request))
+        return replace(found, seconds=MD_S) if hasattr(found, "outcome") else found
+
+    return answer
+
+
+class Store:
+    """A run folder that only remembers."""
+
+    def __init__(self) -> None:
+        self.commits: list[Commit] = []
+
+    def commit(self, commit: Commit) -> None:
+        self.commits.append(commit)
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def state(self) -> LoopState:
+        return self.commits[-1].state
+
+
+def run(limits: LimitsConfig, answers: Answers, **changes: Any) -> tuple[Store, Ledger, list[str]]:
+    store, said = Store(), []
+    pools = SimulatedPools(
+        dict.fromkeys(Pool, 4), seconds=seconds, answer=answered(answers), chains_per_task=2
+    )
+    made = plan(n_steps=40, segment_steps=4, **changes)
+    ledger = Ledger(NODES, timestep_fs=made.dynamics.timestep_fs)
+    walker = Walker(
+        "w",
+        fine_tune(first_state(), made),
+        store,  # type: ignore[arg-type]
+        on_commit=ledger.observe,
+        on_notice=said.append,
+        enough=lambda: reason_to_leave(limits, ledger),
+    )
+    drive([walker], pools, inbox=pools)
+    return store, ledger, said
+
+
+def test_without_limits_a_run_goes_to_its_end() -> None:
+    store, ledger, said = run(LimitsConfig(), Answers(uncertain=[3, 9]))
+    assert store.state.phase.value == "done" and not said
+    assert ledger.label_steps == [0, 3, 9] and ledger.time_ps == pytest.approx(0.02)
+
+
+def test_node_hours_are_those_of_all_tasks() -> None:
+    """Three labels on two nodes, two tasks of chains on a quarter of one, MD on one."""
+    _, ledger, _ = run(LimitsConfig(), Answers(uncertain=[3, 9]))
+    stretches = 2 + 2 + 8  # to 3 and 9, each cut short, then in fours to 40
+    by_hand = 3 * (LABEL_S * 2.0 + 2 * UPDATE_S * 0.25)
+    md = ledger.node_seconds - by_hand
+    assert md == pytest.approx(MD_S * round(md / MD_S)) and stretches - 2 <= md / MD_S <= stretches
+
+
+def test_a_spent_budget_of_labels_lets_md_go_on_until_one_more_is_wanted() -> None:
+    store, ledger, said = run(LimitsConfig(labels=2), Answers(uncertain=[3, 9]))
+    assert ledger.label_steps == [0, 3] and store.state.checkpoint.step == 8
+    assert said == ["left where it stands: 2 of 2 labels made, and one more is wanted"]
+    assert store.state.phase.value == "label"
+
+
+def test_node_hours_end_a_run() -> None:
+    _, ledger, said = run(LimitsConfig(node_hours=2.0), Answers(uncertain=[3, 9]))
+    assert "of 2 node hours used" in said[0]
+    assert ledger.label_steps == [0, 3]
+    assert 2.0 * 3600 <= ledger.node_seconds < 2.0 * 3600 + LABEL_S * 2.0
+
+
+def test_wall_time_ends_a_run() -> None:
+    _, ledger, said = run(LimitsConfig(wall_hours=1.0), Answers(uncertain=[3, 9]))
+    assert "of 1 hours" in said[0] and 3600 <= ledger.wall_s < 3600 + LABEL_S
+
+
+def test_a_quiet_run_ends() -> None:
+    """Labels at steps 0, 3 and 9; 0.5 fs a step: quiet for 10 fs at step 29 and later."""
+    limits = LimitsConfig(labels_per_ps=0.0, quiet_ps=0.010)
+    store, _, said = run(limits, Answers(uncertain=[3, 9]))
+    assert said == ["left where it stands: 0 labels in the last 0.01 ps, at most 0 per ps"]
+    assert 29 <= store.state.checkpoint.step < 34
+    some = LimitsConfig(labels_per_ps=100.0, quiet_ps=0.010)  # one in 10 fs is quiet enough
+    store, _, said = run(some, Answers(uncertain=[3, 9]))
+    assert 23 <= store.state.checkpoint.step < 28 and "1 labels in the last" in said[0]
+
+
+def test_a_campaign_counts_all_its_runs() -> None:
+    ledgers = [Ledger(NODES, 0.5) for _ in range(3)]
+    for ledger in ledgers:
+        ledger.label_steps = [0, 3]
+        ledger.node_seconds = 3600.0
+    ledgers[0].wants_label = True
+    assert campaign_reason(LimitsConfig(labels=7), ledgers, ledgers[0]) == ""
+    assert "6 of 6 labels" in campaign_reason(LimitsConfig(labels=6), ledgers, ledgers[0])
+    assert campaign_reason(LimitsConfig(labels=6), ledgers, ledgers[1]) == ""
+    assert "3 of 3 node hours" in campaign_reason(LimitsConfig(node_hours=3.0), ledgers, ledgers[1])
+
+
+def test_wall_time_counts_overlapping_spans_once_and_no_time_between_sessions() -> None:
+    ledger = Ledger(NODES, 0.5)
+    spans = [(0.0, 10.0), (2.0, 5.0), (8.0, 4.0), (100.0, 1.0)]
+    events = tuple(Spent("md", start, length) for start, length in spans)
+    ledger.observe(Commit(first_state(), events))
+    assert ledger.wall_s == pytest.approx(12.0 + 1.0)
+
+
+def test_a_rate_without_a_time_is_refused() -> None:
+    from bnnflow.config import parse_config
+
+    values = {
+        "material": {"structure": "H2O"},
+        "threshold": {"energy_kcal_per_mol": 1.0},
+        "dynamics": {"temperature_K": 300, "length_ps": 0.1},
+        "reference": {"engine": "tblite", "options": {"method": "GFN1-xTB"}},
+    }
+    plain = parse_config(values)
+    limited = parse_config({**values, "limits": {"labels": 3}})
+    assert "limits" not in plain.to_yaml() and "labels: 3" in limited.to_yaml()
+    assert plain.digest() == limited.digest()
+    with pytest.raises(ConfigError, match="quiet_ps"):
+        parse_config({**values, "limits": {"labels_per_ps": 1.0}})
