@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from bnnflow import tasks
@@ -31,6 +32,16 @@ PLACES: Mapping[type, tuple[Pool, Task, str]] = {
     SampleRequest: (Pool.GPU, tasks.sample, "update"),
 }
 """Which pool serves a request, with which task, and under what name its time is booked."""
+
+
+def place_of(request: Any) -> tuple[Pool, Task, str]:
+    """The row of `PLACES` of a request, or of the kind that it is a special case of."""
+    return _place_of(type(request))
+
+
+@cache
+def _place_of(kind: type) -> tuple[Pool, Task, str]:
+    return next(PLACES[base] for base in kind.__mro__ if base in PLACES)
 
 
 class _Desk:
@@ -61,13 +72,13 @@ class Call:
         self.request = request
         self.answer: Any = None
         self.desk = _Desk(shares, share)
-        pool, task, _ = PLACES[type(request)]
+        pool, task, _ = place_of(request)
         self.submission = Submission(self.desk, pool, task, request)
 
     @property
     def pool(self) -> Pool:
         """The pool that serves it."""
-        return PLACES[type(self.request)][0]
+        return place_of(self.request)[0]
 
     def settle(self, on_notice: Callable[[str], None]) -> bool:
         """Read the ended future: a record, or a lost worker, whose task is submitted again.
@@ -88,7 +99,7 @@ class Call:
 
     def _lost(self, error: BaseException) -> Failure:
         return Failure(
-            task=PLACES[type(self.request)][1].__name__,
+            task=place_of(self.request)[1].__name__,
             cause=FailureCause.CRASHED,
             message=f"no answer after {self.submission.tries} tries "
             f"({type(error).__name__}: {error})",
@@ -109,7 +120,7 @@ class Job:
     @property
     def kind(self) -> str:
         """Under what name its time is booked."""
-        return PLACES[type(self.calls[0].request)][2]
+        return place_of(self.calls[0].request)[2]
 
     @property
     def done(self) -> bool:

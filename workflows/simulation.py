@@ -22,8 +22,9 @@ Task = Callable[[Any], Any]
 class SimulatedPools:
     """An executor and the inbox that goes with it.
 
-    workers: tasks that each pool runs at once; seconds: how long a request takes there; answer:
-    what it gives, asked when the task ends.
+    workers: tasks that each pool runs at once; seconds: how long a request takes there alone;
+    answer: what it gives, asked when the task ends; cores: of the one machine that all pools share
+    (None: each worker has its own), whose tasks slow each other down evenly when there are more.
     """
 
     def __init__(
@@ -33,12 +34,15 @@ class SimulatedPools:
         seconds: Callable[[Pool, Any], float],
         answer: Callable[[Any], Any],
         chains_per_task: int = 8,
+        cores: int | None = None,
     ) -> None:
         self._workers = workers
         self._seconds = seconds
         self._answer = answer
         self._chains = chains_per_task
+        self._cores = cores
         self._time = 0.0
+        self._work = 0.0  # seconds that a task which ran all along would have been through
         self._order = count()
         self._running: list[tuple[float, int, Pool, Any, Future[Any]]] = []
         self._waiting: dict[Pool, deque[tuple[Any, Future[Any]]]] = {pool: deque() for pool in Pool}
@@ -101,11 +105,18 @@ class SimulatedPools:
             self._free[pool] -= 1
             seconds = self._seconds(pool, request)
             self.busy[pool] += seconds
-            end = self._time + seconds
+            end = self._work + seconds
             heappush(self._running, (end, next(self._order), pool, request, future))
 
     def _end_next(self) -> None:
-        self._time, _, pool, request, future = heappop(self._running)
+        pace = self._pace()
+        end, _, pool, request, future = heappop(self._running)
+        self._time += (end - self._work) / pace
+        self._work = end
         self._free[pool] += 1
         future.set_result(self._answer(request))
         self._start(pool)
+
+    def _pace(self) -> float:
+        """Seconds of work per second, of each task."""
+        return 1.0 if self._cores is None else min(1.0, self._cores / len(self._running))

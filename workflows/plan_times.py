@@ -1,0 +1,124 @@
+"""How long tasks take and when labels come, as measured on runs or given by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bnnflow.analysis.run import Run, load
+from bnnflow.errors import RunFolderError
+
+
+@dataclass(frozen=True)
+class LabelHistory:
+    """When one run was labelled: MD times of its labels, fs, the first at 0, of so many fs."""
+
+    times_fs: tuple[float, ...]
+    length_fs: float
+
+    def stretched(self, length_fs: float, random: np.random.Generator) -> list[float]:
+        """Label times of a run of another length: cut off, or gone on with at the rate of the
+        second half, as a Poisson process.
+        """
+        kept = [time for time in self.times_fs if time < length_fs]
+        late = sum(time >= self.length_fs / 2 for time in self.times_fs)
+        extra = max(0.0, length_fs - self.length_fs)
+        count = random.poisson(late / (self.length_fs / 2) * extra)
+        return sorted([*kept, *(self.length_fs + extra * random.random(count))])
+
+
+@dataclass(frozen=True)
+class TaskTimes:
+    """Seconds of tasks that run alone, of a material of `n_atoms` atoms.
+
+    label: of one label; md: of one MD step; update: (base, per label) of one chain's update with n
+    labels; label_power: a label takes (atoms/n_atoms)^label_power as long, MD and updates
+    (atoms/n_atoms); histories: when measured runs were labelled, one of which each planned run
+    follows.
+    """
+
+    n_atoms: float
+    label: float
+    md: float
+    update: tuple[float, float]
+    histories: tuple[LabelHistory, ...]
+    label_power: float = 2.0
+
+    def label_s(self, n_atoms: int) -> float:
+        """One label, s."""
+        return float(self.label * (n_atoms / self.n_atoms) ** self.label_power)
+
+    def md_s(self, n_atoms: int, n_steps: int) -> float:
+        """A stretch of MD, s."""
+        return self.md * n_steps * n_atoms / self.n_atoms
+
+    def update_s(self, n_atoms: int, n_labels: int, n_chains: int) -> float:
+        """An update of some chains in one task, s."""
+        base, per_label = self.update
+        return n_chains * (base + per_label * n_labels) * n_atoms / self.n_atoms
+
+    def label_steps(
+        self, n_steps: int, timestep_fs: float, random: np.random.Generator
+    ) -> list[int]:
+        """MD steps at which a run is labelled, the first at 0."""
+        history = self.histories[random.integers(len(self.histories))]
+        times = history.stretched(n_steps * timestep_fs, random)
+        return [min(round(time / timestep_fs), n_steps) for time in times] or [0]
+
+
+def measure(folders: Sequence[Path], *, label_power: float = 2.0) -> TaskTimes:
+    """Times from runs that had the pools to themselves.
+
+    Medians over runs, each scaled to the mean number of atoms; the update of a chain by a straight
+    line over the number of labels. Raises RunFolderError when no run has two ensembles yet.
+    """
+    loaded = [load(folder) for folder in folders]
+    runs = [run for run in loaded if len(run.data.updates.version) > 1]
+    if not runs:
+        raise RunFolderError(
+            f"none of {', '.join(map(str, folders))} has two ensembles yet, expected a run to "
+            "measure times on: let one go on for longer"
+        )
+    atoms = float(np.mean([run.n_atoms for run in runs]))
+    labels = [
+        float(np.median(run.data.labels.seconds)) * (atoms / run.n_atoms) ** label_power
+        for run in runs
+    ]
+    md = [_seconds_per_step(run) * atoms / run.n_atoms for run in runs]
+    return TaskTimes(
+        n_atoms=atoms,
+        label=float(np.median(labels)),
+        md=float(np.median(md)),
+        update=_line(runs, atoms),
+        histories=tuple(_history(run) for run in runs),
+        label_power=label_power,
+    )
+
+
+def _seconds_per_step(run: Run) -> float:
+    """Without the first task, which waits for the pool to start."""
+    timing = run.data.timing
+    spent = [each for kind, each in zip(timing.kind, timing.seconds, strict=True) if kind == "md"]
+    return float(sum(spent[1:])) / run.data.state.checkpoint.step
+
+
+def _line(runs: Sequence[Run], atoms: float) -> tuple[float, float]:
+    """Seconds of a chain's update against the number of labels, least squares, no negative part."""
+    updates = [(run.data.updates, atoms / run.n_atoms) for run in runs]
+    counts = np.concatenate([each.version for each, _ in updates]).astype(np.float64)
+    seconds = np.concatenate([each.seconds / each.n_members * scale for each, scale in updates])
+    slope, base = np.polyfit(counts, seconds, 1)
+    if slope < 0.0:
+        return float(seconds.mean()), 0.0
+    if base < 0.0:
+        return 0.0, float(counts @ seconds / (counts @ counts))
+    return float(base), float(slope)
+
+
+def _history(run: Run) -> LabelHistory:
+    step_fs = run.config.dynamics.timestep_fs
+    times = [float(step) * step_fs for step in run.data.labels.step]
+    return LabelHistory(tuple(times), run.data.state.checkpoint.step * step_fs)
