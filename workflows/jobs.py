@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from bnnflow import tasks
@@ -36,12 +35,8 @@ PLACES: Mapping[type, tuple[Pool, Task, str]] = {
 
 def place_of(request: Any) -> tuple[Pool, Task, str]:
     """The row of `PLACES` of a request, or of the kind that it is a special case of."""
-    return _place_of(type(request))
-
-
-@cache
-def _place_of(kind: type) -> tuple[Pool, Task, str]:
-    return next(PLACES[base] for base in kind.__mro__ if base in PLACES)
+    kind = type(request)
+    return PLACES.get(kind) or next(PLACES[base] for base in kind.__mro__ if base in PLACES)
 
 
 class _Desk:
