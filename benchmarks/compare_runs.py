@@ -98,7 +98,8 @@ def _series(run: RunData, table: str, columns: Sequence[str], *, last: int) -> S
     """Some columns of a table of a run, up to a step; an update has that of its label."""
     rows = getattr(run, table)
     if table == "updates":
-        steps = np.asarray(run.labels.step)[np.asarray(rows.version) - 1]
+        # The first label is at step 0, its update done when step 1 is taken.
+        steps = np.maximum(1, np.asarray(run.labels.step)[np.asarray(rows.version) - 1])
     else:
         steps = np.asarray(rows.steps if table == "trajectory" else rows.step)
     both = steps <= last  # beyond, one of the runs has not come so far
@@ -121,7 +122,7 @@ def _unlike(mine: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
     if mine.shape != theirs.shape:  # another number of chains
         return np.ones(len(mine), dtype=bool)
     unlike = (mine != theirs) & ~((mine != mine) & (theirs != theirs))
-    return np.asarray(unlike.reshape(len(mine), -1).any(axis=1))
+    return np.asarray(unlike.any(axis=tuple(range(1, unlike.ndim))))
 
 
 def _apart(one: RunData, other: RunData, limit: float) -> Parting:

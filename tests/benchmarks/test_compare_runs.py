@@ -65,6 +65,12 @@ def test_what_one_run_has_not_come_to_is_left_out(run: RunData, tmp_path: Path) 
     assert all(each.step is None for each in found.values())
 
 
+def test_a_run_that_has_not_begun(run: RunData, tmp_path: Path) -> None:
+    building.run_with(tmp_path / "begun", 0).close()
+    found = compare_runs.compare(run, read_run(tmp_path / "begun"))
+    assert all(each.step is None for each in found.values())
+
+
 def test_runs_of_other_atoms_are_refused(run: RunData) -> None:
     with pytest.raises(SystemExit, match="different atoms"):
         compare_runs.compare(run, replace(run, numbers=run.numbers + 1))
