@@ -38,6 +38,8 @@ POOR_SHARE = 0.5
 """A step that gains less than this share of what a linear problem would asks for a new Jacobian."""
 HALVINGS = 5
 """Times that a step may be halved."""
+FAR_PER_ROW = 10.0
+"""Objective per residual (1/2 is usual at a minimum) above which the data are not found yet."""
 
 
 class LeastSquares(Protocol):
@@ -98,7 +100,8 @@ def condition(
 ) -> Conditioned:
     """Minimise |phi - anchor|^2 + |r(phi) - target|^2 from `start` (k, P); target: (k, M).
 
-    anchor: (k, P), `start` if None; metric: of the Jacobian at `start`, made if None. A new
+    anchor: (k, P), `start` if None; metric: of the Jacobian at `start`, made if None;
+    max_jacobians: of a search that is near the data, a distant one may have one per step. A new
     Jacobian is made for all chains when one of them needs it: give chains one by one where the
     result must not depend on who is beside. Raises NonFiniteError where `start` has no finite
     residuals.
@@ -115,11 +118,18 @@ def condition(
         settled, here = (gain < SMALLEST_GAIN) & (due < LARGEST_DUE), there
         if bool(settled.all()) or (fresh and bool((gain < SMALLEST_GAIN).all())):
             break
-        fresh = bool((gain < POOR_SHARE * due).any()) and jacobians < max_jacobians
+        # HMC cannot bring back a chain that is left far off: it would accept nothing, ever.
+        allowed = jacobians < max_jacobians or _far(here)
+        fresh = allowed and bool((gain < POOR_SHARE * due).any())
         if fresh:
             metric = LowRankMetric.of(problem.jacobian(here.position))
             jacobians += 1
     return Conditioned(here.position, metric, jacobians, gradients)
+
+
+def _far(here: _Point) -> bool:
+    """Whether any chain has not found the data."""
+    return bool((here.objective > FAR_PER_ROW * here.rows.shape[-1]).any())
 
 
 def require_finite(*values: Tensor) -> None:

@@ -172,7 +172,9 @@ class SamplerConfig(Section):
         default=5, ge=1, description="rto: per trajectory, each a gradient over all labels"
     )
     max_jacobians: int = Field(
-        default=10, ge=1, description="rto: row-by-row derivatives of all labels, per update"
+        default=10,
+        ge=1,
+        description="rto: row-by-row derivatives of all labels, per update, near the data",
     )
     max_steps: int = Field(default=40, ge=1, description="rto: Gauss-Newton steps per update")
     prior_force_spread_kcal_per_mol_A: float = Field(

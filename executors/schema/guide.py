@@ -76,7 +76,8 @@ label, `'0,1'` for two devices) and, under `srun`, `gpus_per_node`; on whole nod
 anew each time; here a block is a job of `flux batch` with workers that stay.
 
 **What was tried.** Slurm 22.05, by `make slurm` on one machine as three nodes: all placements of
-MPI ranks above, a whole run equal bit for bit to one on the local site, scancel of a block in
-mid-label, a walltime, held jobs, and every end of the coordinator. PBS Pro, LSF and Flux: their
+MPI ranks above, Quantum ESPRESSO on two ranks in each of them, a whole run equal bit for bit to one
+on the local site, scancel of a block in mid-label, SIGKILL of a label's worker and of its process,
+a walltime, held jobs, and every end of the coordinator. PBS Pro, LSF and Flux: their
 batch scripts, and pools over stand-ins of their commands; not the schedulers themselves.
 """

@@ -75,6 +75,34 @@ def test_curved_problem_ends_at_a_minimum() -> None:
         assert torch.all(objective(near) > best - 0.05)
 
 
+@dataclass(frozen=True, eq=False)
+class Valley:
+    """One residual along a winding valley (Rosenbrock's), one across it, noise 0.01."""
+
+    def residual(self, phi: torch.Tensor) -> torch.Tensor:
+        along, across = phi.unbind(-1)
+        rows = [1.0 - along, 10.0 * (across - along.square())]
+        return 100.0 * torch.stack(rows, dim=-1)
+
+    def jacobian(self, phi: torch.Tensor) -> torch.Tensor:
+        along = phi[:, 0]
+        first = torch.stack([-torch.ones_like(along), torch.zeros_like(along)], dim=-1)
+        second = 10.0 * torch.stack([-2.0 * along, torch.ones_like(along)], dim=-1)
+        return 100.0 * torch.stack([first, second], dim=1)
+
+    def misfit(self, phi: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self.residual(phi)
+        return rows, torch.einsum("km,kmp->kp", rows - target, self.jacobian(phi))
+
+
+def test_a_distant_start_gets_the_jacobians_that_it_needs() -> None:
+    """Left where its Jacobians ran out, a chain would be rejected by HMC for ever."""
+    start = torch.tensor([[-3.0, -4.0]], dtype=torch.float64)
+    found = condition(Valley(), start, torch.zeros_like(start), max_jacobians=2, max_steps=40)
+    assert found.jacobians > 2
+    assert Valley().residual(found.position).abs().max() < 5.0
+
+
 def test_chains_one_by_one_end_where_they_end_together() -> None:
     problem, start = linear(), normal(3, 60)
     together = conditioned(problem, start, 0).position

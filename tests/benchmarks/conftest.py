@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "potentials"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 
 
 @pytest.fixture(scope="session")

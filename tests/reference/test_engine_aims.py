@@ -129,7 +129,7 @@ def written(structure: Structure, directory: Path, spec: dict[str, Any]) -> dict
     return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
 
 
-@pytest.mark.proves("charge", "spin", code="aims")
+@pytest.mark.proves("charge", "spin", code="aims (stand-in)")
 def test_charge_and_spin_are_written(spec: Spec, water: Structure, tmp_path: Path) -> None:
     found = written(replace(water, charge=1, multiplicity=2), tmp_path, spec())
     assert found["charge"] == "1.0"
@@ -154,7 +154,7 @@ def test_a_free_moment_starts_as_said(spec: Spec, tmp_path: Path) -> None:
     assert (tmp_path / "geometry.in").read_text().count("initial_moment         1.500000") == 2
 
 
-@pytest.mark.proves("mesh", code="aims")
+@pytest.mark.proves("mesh", code="aims (stand-in)")
 @pytest.mark.parametrize(
     ("kind", "offset"), [("gamma", [0.0, 0.0, 0.0]), ("monkhorst-pack", [1 / 8, 0.0, 1 / 4])]
 )
@@ -187,7 +187,7 @@ def test_smearing_and_further_keywords(
     assert level.startswith("pbe/light, atomic_zora scalar, 4x3x2 k-points, Gamma-centred")
 
 
-@pytest.mark.proves("energy", "forces", "stress", code="aims")
+@pytest.mark.proves("energy", "forces", "stress", code="aims (stand-in)")
 def test_numbers_are_those_of_the_printout(spec: Spec, ask: Ask) -> None:
     structure = silicon()
     found = label(ask(structure, **spec(printout(structure))))
@@ -209,7 +209,7 @@ def test_a_molecule_needs_no_box(spec: Spec, ask: Ask) -> None:
     assert "k_points" not in found.details
 
 
-@pytest.mark.proves("not converged", "remedies", code="aims")
+@pytest.mark.proves("not converged", "remedies", code="aims (stand-in)")
 @pytest.mark.parametrize("code", [0, 1])
 def test_no_convergence_is_a_failure_with_its_remedies_named(
     code: int, spec: Spec, ask: Ask
@@ -222,7 +222,7 @@ def test_no_convergence_is_a_failure_with_its_remedies_named(
     assert "40 iterations; tried too: Pulay mixing 0.05 and 120 steps" in failure.message
 
 
-@pytest.mark.proves("crash", code="aims")
+@pytest.mark.proves("crash", code="aims (stand-in)")
 @pytest.mark.parametrize(
     "cut", ["Have a nice day.", "Self-consistency cycle converged.", "Total atomic forces"]
 )
@@ -244,7 +244,7 @@ def test_another_geometry_is_refused(spec: Spec, ask: Ask) -> None:
         assert failure.cause is FailureCause.WRONG_GEOMETRY
 
 
-@pytest.mark.proves("missing core", code="aims")
+@pytest.mark.proves("missing core", code="aims (stand-in)")
 def test_a_missing_species_file_is_one_line(spec: Spec) -> None:
     helium = Structure(np.array([2]), np.zeros((1, 3)))
     with pytest.raises(ReferenceError, match="02_He_default: correct species_folder"):

@@ -88,7 +88,7 @@ def written(structure: Structure, directory: Path, **options: Any) -> str:
     return (directory / "orca.inp").read_text()
 
 
-@pytest.mark.proves("charge", "spin", code="orca")
+@pytest.mark.proves("charge", "spin", code="orca (stand-in)")
 def test_the_input_says_method_charge_spin_and_atoms(water: Structure, tmp_path: Path) -> None:
     text = written(
         replace(water, charge=1, multiplicity=2),
@@ -117,7 +117,7 @@ def test_the_level_names_what_changes_numbers() -> None:
     assert level == "B3LYP/def2-SVP, D3BJ, %method Grid 5 end (ORCA)"
 
 
-@pytest.mark.proves("energy", "forces", "spin", code="orca")
+@pytest.mark.proves("energy", "forces", "spin", code="orca (stand-in)")
 def test_energy_and_forces_are_those_of_the_printout(
     water: Structure, ask: Ask, program: Callable[..., str]
 ) -> None:
@@ -132,7 +132,7 @@ def test_energy_and_forces_are_those_of_the_printout(
     assert files == {"orca.inp", "output.log"}
 
 
-@pytest.mark.proves("restart", code="orca")
+@pytest.mark.proves("restart", code="orca (stand-in)")
 def test_orbitals_go_from_label_to_label_on_request(
     water: Structure, ask: Ask, program: Callable[..., str]
 ) -> None:
@@ -149,7 +149,7 @@ def test_orbitals_go_from_label_to_label_on_request(
 STOPPED = "               *           SCF NOT CONVERGED AFTER 125 CYCLES          *"
 
 
-@pytest.mark.proves("not converged", code="orca")
+@pytest.mark.proves("not converged", code="orca (stand-in)")
 @pytest.mark.parametrize("code", [0, 55])
 def test_no_convergence_is_a_failure_with_its_remedies_named(
     code: int, water: Structure, ask: Ask, program: Callable[..., str]
@@ -161,7 +161,7 @@ def test_no_convergence_is_a_failure_with_its_remedies_named(
     assert "125 iterations; tried too: SlowConv and 375 cycles, VerySlowConv" in failure.message
 
 
-@pytest.mark.proves("wrong input", code="orca")
+@pytest.mark.proves("wrong input", code="orca (stand-in)")
 def test_an_unknown_keyword_is_bad_input(
     water: Structure, ask: Ask, program: Callable[..., str]
 ) -> None:
@@ -172,7 +172,7 @@ def test_an_unknown_keyword_is_bad_input(
     assert "B4LYP" in failure.message
 
 
-@pytest.mark.proves("crash", code="orca")
+@pytest.mark.proves("crash", code="orca (stand-in)")
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
@@ -208,7 +208,7 @@ def test_electrons_and_periodicity_are_checked(water: Structure) -> None:
         reference.check(replace(water, cell=9 * np.eye(3), pbc=np.ones(3, dtype=bool)))
 
 
-@pytest.mark.proves("remedies", code="orca")
+@pytest.mark.proves("remedies", code="orca (stand-in)")
 def test_remedies_keep_the_level() -> None:
     reference = build_reference(SPEC)
     assert [remedy.reference.level for remedy in reference.remedies()] == [reference.level] * 2

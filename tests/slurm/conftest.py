@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,26 @@ def wait_until(condition: Callable[[], Any], limit_s: float) -> float:
         assert time.monotonic() - started < limit_s, f"not within {limit_s} s"
         time.sleep(0.1)
     return time.monotonic() - started
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Living processes whose working directory is a folder."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if link.readlink() == folder and _status(link.parent, "State")[0] != "Z":
+                found.append(int(link.parent.name))
+    return found
+
+
+def parent(process: int) -> int:
+    """The process that started another one."""
+    return int(_status(Path(f"/proc/{process}"), "PPid"))
+
+
+def _status(process: Path, key: str) -> str:
+    lines = (process / "status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{key}:"))
 
 
 def site_values(**pools: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The coordinator of one job: SITE, FOLDER; PySCF labels, one step."""
+"""The coordinator of one job: SITE, FOLDER, maybe the confidence; PySCF labels, one step."""
 
 import sys
 
@@ -12,10 +12,11 @@ REFERENCE = {
 }
 
 
-def main(site: str, folder: str) -> None:
+def main(site: str, folder: str, confidence: str = "0.95") -> None:
     job = config(site, **REFERENCE)
     short = job.dynamics.model_copy(update={"length_ps": 0.0005})
-    fine_tune([job.model_copy(update={"dynamics": short})], folders=[folder])
+    limit = job.threshold.model_copy(update={"confidence": float(confidence)})
+    fine_tune([job.model_copy(update={"dynamics": short, "threshold": limit})], folders=[folder])
 
 
 if __name__ == "__main__":

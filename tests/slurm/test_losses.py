@@ -1,22 +1,25 @@
-"""Blocks that end under a task: cancelled, at their walltime, drained before it; held jobs."""
+"""What ends under a task: its block (cancelled, at its walltime), its worker, its process."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import HERE, QUICK, named, site_values, wait_until
+from conftest import HERE, QUICK, named, parent, processes_in, site_values, wait_until
 from run_job import REFERENCE
 from tiny_runs import assert_labels_whole, attempts
 
-from bnnflow.data import read_run
+from bnnflow.data import RunData, read_run
 from bnnflow.errors import BlockLostError, PoolLostError
 from bnnflow.records import Label, LabelRequest, Structure
 from bnnflow.tasks import label
@@ -31,32 +34,104 @@ pytestmark = [pytest.mark.usefixtures("empty_queue"), pytest.mark.timeout(900)]
 
 def test_a_label_whose_job_is_cancelled_is_made_again(tmp_path: Path) -> None:
     """scancel in mid-label: nothing lost, nothing wrong accepted, no failure booked."""
-    site, folder = tmp_path / "site.yaml", tmp_path / "run"
-    site.write_text(yaml.safe_dump(site_values()))
-    paths = os.pathsep.join([str(check_one_place()), str(HERE)])
-    with subprocess.Popen(
-        [sys.executable, HERE / "run_job.py", site, folder],
-        env=os.environ | {"PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as run:
-        wait_until(lambda: attempts(folder) == ["labels/0000/attempt-01"], 180.0)
-        time.sleep(1.0)
-        assert not (folder / "labels" / "0000" / "result.h5").exists()
+
+    def cancel(_attempt: Path) -> None:
         (job,) = named("dft")
         subprocess.run(["scancel", job], check=True, timeout=10)
+
+    folder = _made_again("scancel", cancel, tmp_path)
+    assert "pool dft lost its workers" in (folder / "run.log").read_text()
+
+
+def test_a_label_whose_worker_is_killed_is_made_again(tmp_path: Path) -> None:
+    """SIGKILL of the worker in mid-label: the calculation goes with it, the block stays."""
+
+    def kill(attempt: Path) -> None:
+        blocks = named("dft")
+        (calculation,) = processes_in(attempt)
+        os.kill(parent(calculation), signal.SIGKILL)
+        wait_until(lambda: not processes_in(attempt), 15.0)
+        assert named("dft") == blocks
+
+    _made_again("SIGKILL of the worker", kill, tmp_path)
+
+
+def _made_again(what: str, lose: Callable[[Path], None], tmp_path: Path) -> Path:
+    """Run the job, lose its first label in the middle, check the second attempt; the run folder."""
+    folder = tmp_path / "run"
+    with _job(tmp_path) as run:
+        attempt = _in_the_middle(folder, "0000")
+        lose(attempt)
         again = wait_until(lambda: len(attempts(folder)) == 2, 180.0)
         done = again + wait_until((folder / "labels" / "0000" / "result.h5").exists, 300.0)
         assert run.wait(600) == 0
-    print(f"after scancel: label under way again in {again:.1f} s, there in {done:.1f} s")
+    print(f"after {what}: label under way again in {again:.1f} s, there in {done:.1f} s")
     found = read_run(folder)
     assert_labels_whole(folder)
     assert attempts(folder) == ["labels/0000/attempt-01", "labels/0000/attempt-02"]
     assert found.labels.name == ("0000",) and len(found.failures.task) == 0
-    log = (folder / "run.log").read_text()
-    assert "pool dft lost its workers" in log and "Submitted again" in log
-    truth = _made_here(Structure(found.numbers, found.labels.positions[0]), tmp_path / "here")
-    assert found.labels.energy[0] == pytest.approx(truth.energy, abs=1e-6)
+    assert "Submitted again" in (folder / "run.log").read_text()
+    _assert_true(found, tmp_path)
+    return folder
+
+
+def test_a_label_whose_process_is_killed_costs_its_frame(tmp_path: Path) -> None:
+    """SIGKILL of the calculation itself, as by the kernel out of memory: its own failure, booked;
+    MD goes on with other noise to the next frame that needs a label.
+    """
+    folder = tmp_path / "run"
+    with _job(tmp_path, "0.99") as run:
+        attempt = _in_the_middle(folder, "0001")
+        (calculation,) = processes_in(attempt)
+        os.kill(calculation, signal.SIGKILL)
+        again = wait_until(lambda: len(attempts(folder)) == 3, 180.0)
+        done = again + wait_until((folder / "labels" / "0002" / "result.h5").exists, 300.0)
+        assert run.wait(600) == 0
+    print(f"after SIGKILL of a label: next one under way in {again:.1f} s, there in {done:.1f} s")
+    found = read_run(folder)
+    assert found.labels.name == ("0000", "0002")
+    assert [found.failures.cause, found.failures.action] == [
+        ("crashed",),
+        ("frame dropped, MD goes on with new noise",),
+    ]
+    assert not (folder / "labels" / "0001" / "result.h5").exists()
+    _assert_true(found, tmp_path)
+
+
+@contextmanager
+def _job(tmp_path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """The coordinator of run_job.py on the cluster, in a process of its own; killed if it stays."""
+    site = tmp_path / "site.yaml"
+    site.write_text(yaml.safe_dump(site_values()))
+    paths = os.pathsep.join([str(check_one_place()), str(HERE)])
+    with subprocess.Popen(
+        [sys.executable, HERE / "run_job.py", site, tmp_path / "run", *more],
+        env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def _in_the_middle(folder: Path, name: str) -> Path:
+    """Wait until a label is being calculated; the folder of its attempt."""
+    attempt = folder / "labels" / name / "attempt-01"
+    wait_until(lambda: attempt.is_dir() and processes_in(attempt), 400.0)
+    time.sleep(1.0)
+    assert not (folder / "labels" / name / "result.h5").exists()
+    return attempt
+
+
+def _assert_true(found: RunData, tmp_path: Path) -> None:
+    """Every label is the one that the code gives here for its structure."""
+    for name, energy, positions in zip(
+        found.labels.name, found.labels.energy, found.labels.positions, strict=True
+    ):
+        truth = _made_here(Structure(found.numbers, positions), tmp_path / "here" / name)
+        assert energy == pytest.approx(truth.energy, abs=1e-6)
 
 
 def _made_here(structure: Structure, folder: Path) -> Label:

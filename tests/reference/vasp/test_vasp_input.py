@@ -101,6 +101,7 @@ def test_a_molecule_stands_in_the_middle_of_its_box(
     np.testing.assert_allclose(shifts, np.tile(shifts[0], (3, 1)), atol=1e-12)
 
 
+@pytest.mark.proves("charge", "spin", code="vasp (stand-in)")
 @pytest.mark.parametrize(
     ("charge", "multiplicity", "options", "expected"),
     [
@@ -295,6 +296,7 @@ def test_mesh_by_spacing() -> None:
     assert divisions_for(0.25, hexagonal) == (10, 10, 6)  # b = 2.418, 2.418, 1.257
 
 
+@pytest.mark.proves("mesh", code="vasp (stand-in)")
 def test_the_mesh_says_where_it_is_centred() -> None:
     assert Mesh((1, 1, 1)).words == "Gamma point"
     shifted = Mesh((4, 4, 2), "monkhorst-pack")
@@ -322,6 +324,7 @@ def test_the_papers_ethanol_needs_no_k_points(vasp: Vasp, tmp_path: Path) -> Non
     assert build_reference(spec).level.startswith("B3LYP, 800 eV, Gamma point")
 
 
+@pytest.mark.proves("remedies", code="vasp (stand-in)")
 @pytest.mark.parametrize(
     "options",
     [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 from vasp_library import REAL, write_potcar
 
+from bnnflow import codec
 from bnnflow.records import Failure, FailureCause, Handling, Label, LabelRequest, Structure
 from bnnflow.reference import label
 from bnnflow.reference.vasp import read_outcar
@@ -43,6 +47,7 @@ def attempt(outcome: Label | Failure, number: int = 1) -> Path:
     return folder / f"attempt-{number:02d}"
 
 
+@pytest.mark.proves("energy", "forces", code="vasp (stand-in)")
 def test_forces_are_minus_the_slope_of_the_energy(vasp: Vasp, water: Structure, ask: Ask) -> None:
     """With hot electrons the three energies of VASP differ, and only one has these forces."""
     options = vasp(sigma_eV=1.0, ediff_eV=1e-8)
@@ -66,6 +71,7 @@ def test_forces_are_minus_the_slope_of_the_energy(vasp: Vasp, water: Structure, 
     assert middle.stress is None
 
 
+@pytest.mark.proves("stress", code="vasp (stand-in)")
 def test_stress_is_the_slope_along_a_strain(vasp: Vasp, copper: Structure, ask: Ask) -> None:
     options = vasp(kpoints=[2, 2, 2])
     middle = good(label(ask(copper, **options)))
@@ -83,6 +89,7 @@ def test_stress_is_the_slope_along_a_strain(vasp: Vasp, copper: Structure, ask: 
     assert middle.details["k_points"] == "2x2x2 Gamma-centred k-points"
 
 
+@pytest.mark.proves("energy", "forces", code="vasp (stand-in)")
 def test_the_order_of_atoms_is_nobodys_business(vasp: Vasp, ask: Ask) -> None:
     """O H H shuffled, one atom moved to another image: same energy, forces with their atoms."""
     positions = np.array([[1.0, 1.1, 1.2], [1.9, 1.2, 1.3], [0.7, 2.0, 1.1], [5.0, 5.0, 5.2]])
@@ -106,6 +113,7 @@ def test_the_order_of_atoms_is_nobodys_business(vasp: Vasp, ask: Ask) -> None:
     )
 
 
+@pytest.mark.proves("charge", "spin", code="vasp (stand-in)")
 @pytest.mark.parametrize(("charge", "multiplicity"), [(1, 2), (-1, 2), (0, 3)])
 def test_charge_and_spin_are_counted_back(
     charge: int, multiplicity: int, vasp: Vasp, water: Structure, ask: Ask
@@ -127,6 +135,7 @@ def test_what_stays_of_a_good_label(vasp: Vasp, water: Structure, ask: Ask) -> N
     assert found.level.startswith("PBE, 400 eV, Gamma point")
 
 
+@pytest.mark.proves("two ranks", code="vasp (stand-in)")
 @with_mpi
 def test_two_ranks_and_one_agree(
     vasp: Vasp, water: Structure, ask: Ask, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +157,7 @@ def test_a_launcher_without_the_program_says_so(vasp: Vasp, water: Structure, as
     assert "correct program" in found.message
 
 
+@pytest.mark.proves("crash", code="vasp (stand-in)")
 @standin_only
 @pytest.mark.parametrize(
     ("mode", "cause", "message"),
@@ -172,6 +182,7 @@ def test_failures(
     assert (attempt(found) / "POTCAR").is_file()
 
 
+@pytest.mark.proves("crash", code="vasp (stand-in)")
 @standin_only
 def test_a_rank_that_is_killed_is_no_label(vasp: Vasp, water: Structure, ask: Ask) -> None:
     if shutil.which("mpirun") is None:
@@ -182,6 +193,7 @@ def test_a_rank_that_is_killed_is_no_label(vasp: Vasp, water: Structure, ask: As
     assert found.cause is FailureCause.CRASHED
 
 
+@pytest.mark.proves("time limit", code="vasp (stand-in)")
 @standin_only
 def test_a_vasp_that_hangs_is_ended_with_all_its_ranks(
     vasp: Vasp, water: Structure, ask: Ask
@@ -191,8 +203,47 @@ def test_a_vasp_that_hangs_is_ended_with_all_its_ranks(
     found = label(ask(water, handling=handling, **vasp(**failing("hang"))))
     assert isinstance(found, Failure)
     assert found.cause is FailureCause.TIMED_OUT
-    folder = str(attempt(found))
-    assert [path for path in Path("/proc").glob("[0-9]*/cwd") if _leads_to(path, folder)] == []
+    assert _at_work_in(attempt(found)) == []
+
+
+WORKER = """
+import sys
+from bnnflow import codec
+from bnnflow.records import LabelRequest
+from bnnflow.reference import label
+label(codec.load_record(sys.argv[1], LabelRequest))
+"""
+
+
+@pytest.mark.proves("killed worker", code="vasp (stand-in)")
+@standin_only
+@with_mpi
+def test_a_killed_worker_leaves_no_rank(
+    vasp: Vasp, water: Structure, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMPI_MCA_oob_tcp_if_include", "lo")
+    handling = Handling(timeout_s=100.0, launcher=MPIRUN)
+    request = ask(water, handling=handling, **vasp(**failing("hang")))
+    codec.save_record(tmp_path / "request.h5", request)
+    folder = Path(request.directory) / "attempt-01"
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "request.h5")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, env=environment) as worker:
+        assert _wait_for(lambda: len(_at_work_in(folder)) >= 2)  # mpirun and the rank that hangs
+        worker.kill()
+    assert _wait_for(lambda: not _at_work_in(folder))
+    assert not (folder.parent / "result.h5").exists()
+
+
+def _wait_for(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 60.0
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
+
+
+def _at_work_in(folder: Path) -> list[Path]:
+    return [path for path in Path("/proc").glob("[0-9]*/cwd") if _leads_to(path, str(folder))]
 
 
 def _leads_to(link: Path, folder: str) -> bool:
@@ -202,6 +253,7 @@ def _leads_to(link: Path, folder: str) -> bool:
         return False
 
 
+@pytest.mark.proves("remedies", code="vasp (stand-in)")
 def test_too_few_steps_are_made_up_for(vasp: Vasp, water: Structure, ask: Ask) -> None:
     """NELM 5 does not suffice; the first remedy gives it more, and the same energy."""
     enough = good(label(ask(water, folder="enough", **vasp())))
@@ -215,6 +267,7 @@ def test_too_few_steps_are_made_up_for(vasp: Vasp, water: Structure, ask: Ask) -
     assert read_outcar(attempt(few) / "OUTCAR").steps[0].electronic_steps == 5
 
 
+@pytest.mark.proves("remedies", code="vasp (stand-in)")
 @standin_only
 @pytest.mark.parametrize(
     ("mode", "used"), [("sloshing", ["ALGO Normal"]), ("zhegv", ["ALGO Normal", "ALGO All"])]
@@ -228,6 +281,7 @@ def test_remedies_by_kind_of_trouble(
     assert len(list(Path(found.directory).glob("attempt-*"))) == 1 + len(used)
 
 
+@pytest.mark.proves("not converged", code="vasp (stand-in)")
 @standin_only
 def test_remedies_that_do_not_help_are_named(vasp: Vasp, water: Structure, ask: Ask) -> None:
     found = label(ask(water, **vasp(**failing("unconverged", NELM=4))))
@@ -238,6 +292,7 @@ def test_remedies_that_do_not_help_are_named(vasp: Vasp, water: Structure, ask: 
     assert len(list(attempt(found).parent.glob("attempt-*"))) == 4
 
 
+@pytest.mark.proves("restart", code="vasp (stand-in)")
 def test_a_label_starts_from_the_one_before(vasp: Vasp, water: Structure, ask: Ask) -> None:
     options = vasp(restart=True)
     first = good(label(ask(water, **options)))
@@ -253,6 +308,7 @@ def test_a_label_starts_from_the_one_before(vasp: Vasp, water: Structure, ask: A
     assert not (attempt(first) / "WAVECAR").exists()
 
 
+@pytest.mark.proves("restart", code="vasp (stand-in)")
 def test_a_wavecar_that_does_not_fit_costs_one_attempt(
     vasp: Vasp, water: Structure, ask: Ask
 ) -> None:
@@ -305,6 +361,7 @@ def test_a_missing_file_is_named(
     assert f"wrote no {missing}" in found.message
 
 
+@pytest.mark.proves("wrong input", code="vasp (stand-in)")
 @standin_only
 @pytest.mark.parametrize(
     ("file", "edit", "message"),

@@ -84,6 +84,7 @@ def test_not_a_potcar_of_one_species(tmp_path: Path) -> None:
     assert titles_in(tmp_path / "O" / "POTCAR") == ("PAW_PBE O 01Jan2000", "PAW_PBE H 01Jan2000")
 
 
+@pytest.mark.proves("missing core", code="vasp (stand-in)")
 def test_missing_libraries(tmp_path: Path) -> None:
     with pytest.raises(ReferenceError, match="no POTCAR named O"):
         find(tmp_path, "O")

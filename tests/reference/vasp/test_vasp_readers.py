@@ -54,6 +54,7 @@ def crystal(copper: Structure, run: Callable[..., Path]) -> Path:
     return run("crystal", copper, kpoints=[2, 2, 1], mesh="monkhorst-pack", ediff_eV=1e-5)
 
 
+@pytest.mark.proves("energy", "forces", "stress", code="vasp (stand-in)")
 @pytest.mark.parametrize("kind", ["radical", "crystal"])
 def test_same_numbers_as_ase(kind: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(kind)
@@ -72,6 +73,7 @@ def test_same_numbers_as_ase(kind: str, request: pytest.FixtureRequest) -> None:
     assert step.free_energy != step.energy_sigma_0 or kind == "crystal"
 
 
+@pytest.mark.proves("energy", "forces", "stress", code="vasp (stand-in)")
 @pytest.mark.parametrize("kind", ["radical", "crystal"])
 @pytest.mark.skipif(importlib.util.find_spec("pymatgen") is None, reason="no pymatgen installed")
 def test_same_numbers_as_pymatgen(kind: str, request: pytest.FixtureRequest) -> None:
@@ -91,6 +93,7 @@ def test_same_numbers_as_pymatgen(kind: str, request: pytest.FixtureRequest) -> 
         np.testing.assert_allclose(printed.steps[0].moments, moments)
 
 
+@pytest.mark.proves("mesh", code="vasp (stand-in)")
 def test_settings_of_a_run(radical: Path, crystal: Path) -> None:
     vasprun, outcar = read_vasprun(radical / "vasprun.xml"), read_outcar(radical / "OUTCAR")
     assert vasprun.problem == ""

@@ -34,6 +34,7 @@ def rows(work: Path) -> list[vasp_outputs.Row]:
     return vasp_outputs.compare_all(FOLDER, work)
 
 
+@pytest.mark.proves("energy", "forces", "stress", code="vasp (real outputs)")
 def test_every_file_agrees_with_ase_and_with_its_own_printout(
     rows: list[vasp_outputs.Row],
 ) -> None:
@@ -44,6 +45,7 @@ def test_every_file_agrees_with_ase_and_with_its_own_printout(
     assert sum(row.agreement("printout") is not None for row in rows) == 14
 
 
+@pytest.mark.proves("not converged", "crash", code="vasp (real outputs)")
 def test_bad_files_and_no_others_are_refused(rows: list[vasp_outputs.Row], work: Path) -> None:
     assert set(vasp_outputs.shares_refused(rows, work).values()) == {1.0}
     (unconverged,) = (row for row in rows if "unconverged" in row.name)
@@ -104,6 +106,7 @@ def options(library: Path, template: Path, **changes: Any) -> dict[str, Any]:
     return usual | changes
 
 
+@pytest.mark.proves("energy", "forces", "stress", code="vasp (real outputs)")
 def test_a_real_run_is_a_label(finished: Path, tmp_path: Path) -> None:
     """The atoms asked for Li Cl Li Cl ..., which VASP had sorted."""
     atoms = read(finished / "POSCAR")
