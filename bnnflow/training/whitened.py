@@ -38,8 +38,8 @@ class WhitenedPosterior:
 
     @property
     def force_rows(self) -> Tensor:
-        """(M,) True for the residuals of forces of real atoms, which share the scale of sigma."""
-        mask = self.posterior.data.graphs.mask
+        """(M,) True for the residuals of forces that count, which share the scale of sigma."""
+        mask = self.posterior.data.force_mask
         kept = torch.zeros(self.n_frames, self.rows_per_frame, dtype=torch.bool, device=mask.device)
         kept[:, 1 : 1 + 3 * mask.shape[1]] = mask.bool().repeat_interleave(3, dim=1)
         return kept.flatten()
@@ -47,10 +47,11 @@ class WhitenedPosterior:
     @property
     def silent_forces(self) -> int:
         """Directions of all frames in which neither labels nor predictions have a force."""
-        graphs, cutoff = self.posterior.data.graphs, self.posterior.potential.cutoff
+        data, cutoff = self.posterior.data, self.posterior.potential.cutoff
+        graphs = data.graphs
         return sum(
             rigid_motions(
-                graphs.positions[frame][graphs.mask[frame].bool()].cpu(),
+                graphs.positions[frame][data.force_mask[frame].bool()].cpu(),
                 periodic=joined_to_images(graphs.edges[frame], graphs.shifts[frame], cutoff=cutoff),
             )
             for frame in range(self.n_frames)
@@ -104,8 +105,8 @@ class WhitenedPosterior:
         """(len(frames), n_active) of one chain: a copy of its parameters for every frame."""
         leaf = theta.expand(len(frames), -1).clone().requires_grad_(True)
         output = self.posterior.evaluate(leaf, frames.unsqueeze(-1))
-        mask = self.posterior.data.graphs.mask[frames]
-        n_atoms = mask.sum(-1)
+        mask = self.posterior.data.force_mask[frames]
+        n_atoms = mask.sum(-1).clamp(min=1)
         total = (output.force_std[:, 0].log() * mask).sum(-1)
         (slope,) = torch.autograd.grad((total * (6.0 / n_atoms).sqrt()).sum(), leaf)
         return slope
@@ -197,7 +198,7 @@ def _whitened(output: Output, posterior: Posterior, index: Tensor, force_std: Te
     data = posterior.data
     energy = (output.energy - data.energy[index]) / posterior.energy_std
     forces = (output.forces - data.forces[index]) / force_std.unsqueeze(-1)
-    forces = forces * data.graphs.mask[index].unsqueeze(-1)
+    forces = forces * data.force_mask[index].unsqueeze(-1)
     rows = [energy.unsqueeze(-1), forces.flatten(2)]
     if output.stress is not None:
         stress = (output.stress - data.stress[index]) / STRESS_STD
