@@ -47,8 +47,8 @@ class MaterialConfig(Section):
     displacement_A: float = Field(
         default=0.0,
         ge=0.0,
-        description="std of random displacements that the run starts from, by coordinate, Å: on the "
-        "sites of a crystal forces are zero and say nothing",
+        description="std of random displacements that the run starts from, by coordinate, Å: on "
+        "the sites of a crystal forces are zero and say nothing",
     )
     structure_sha256: str = Field(
         default="", description="checksum of the structure file; filled in when the run starts"
