@@ -18,6 +18,9 @@ from bnnflow.training.posterior import Posterior
 from bnnflow.training.rigid import joined_to_images, rigid_motions
 from bnnflow.units import STRESS_STD
 
+SIDE_BY_SIDE = 8
+"""Evaluations that fill a processor; fewer cost more each."""
+
 
 @dataclass(frozen=True, eq=False)
 class WhitenedPosterior:
@@ -168,23 +171,29 @@ class WhitenedResiduals:
         return torch.stack([self._jacobian(row, chain) for chain, row in enumerate(theta)])
 
     def _jacobian(self, theta: Tensor, chain: int) -> Tensor:
-        """(M, n_active) of one chain: a copy of its parameters for every row of a frame."""
-        rows = self.whole.rows_per_frame
-        picks = torch.arange(rows, device=theta.device).split(self.whole._at_once)
+        """(M, n_active) of one chain."""
+        frames = torch.arange(self.whole.n_frames, device=theta.device)
         blocks = [
-            self._block(theta, chain, frame, pick)
-            for frame in range(self.whole.n_frames)
-            for pick in picks
+            self._block(theta, chain, part).flatten(0, 1)
+            for part in frames.split(self.whole._at_once)
         ]
-        return torch.cat(blocks) * self.whole.posterior.prior.std
+        whole = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return whole.mul_(self.whole.posterior.prior.std)
 
-    def _block(self, theta: Tensor, chain: int, frame: int, pick: Tensor) -> Tensor:
-        """(len(pick), n_active): member i of the batch gives the gradient of row pick[i]."""
-        leaf = theta.expand(len(pick), -1).clone().requires_grad_(True)
-        index = torch.full((len(pick), 1), frame, device=theta.device)
-        values = self._rows(leaf, index, chain)[:, 0].gather(1, pick.unsqueeze(-1))
-        (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        return gradient
+    def _block(self, theta: Tensor, chain: int, frames: Tensor) -> Tensor:
+        """(len(frames), rows, n_active). Frames are evaluated once and differentiated row by row,
+        side by side; where they are few, by several rows at a time, each in a copy of its own."""
+        rows, count = self.whole.rows_per_frame, len(frames)
+        copies = max(1, min(SIDE_BY_SIDE, self.whole._at_once) // count)
+        leaf = theta.expand(copies * count, -1).clone().requires_grad_(True)
+        values = self._rows(leaf, frames.repeat(copies).unsqueeze(-1), chain)[:, 0]
+        values = values.unflatten(0, (copies, count))
+        result = theta.new_empty(count, rows, theta.shape[-1])
+        for part in torch.arange(rows, device=theta.device).split(copies):
+            total = values[: len(part), :, part].diagonal(dim1=0, dim2=2)  # row i of copy i
+            (gradient,) = torch.autograd.grad(total.sum(), leaf, retain_graph=True)
+            result[:, part] = gradient.unflatten(0, (copies, count))[: len(part)].transpose(0, 1)
+        return result
 
     def _rows(self, theta: Tensor, index: Tensor, chain: int | None = None) -> Tensor:
         """(members, b, rows) residuals of frames (members, b); `chain`: whose stds, all if None."""
