@@ -199,7 +199,7 @@ class WhitenedResiduals:
         """(members, b, rows) residuals of frames (members, b); `chain`: whose stds, all if None."""
         posterior = self.whole.posterior
         output = posterior.evaluate(theta, index)
-        std = self.force_std[:, index[0]] if chain is None else self.force_std[chain, index[0]]
+        std = self.force_std[:, index[0]] if chain is None else self.force_std[chain, index]
         return _whitened(output, posterior, index, std)
 
 
