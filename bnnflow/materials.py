@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,19 @@ def load_structure(
     if repeat != (1, 1, 1):
         atoms = _repeated(atoms, source, repeat)
     return Structure.from_atoms(atoms, charge=charge, multiplicity=multiplicity)
+
+
+def displaced(structure: Structure, *, std: float, seed: int) -> Structure:
+    """The structure with normal displacements of its atoms. std: of each coordinate, Å.
+
+    Raises StructureError when atoms overlap then.
+    """
+    if not std:
+        return structure
+    moves = std * np.random.default_rng(seed).standard_normal(structure.positions.shape)
+    moved = replace(structure, positions=structure.positions + moves)
+    _check_overlap(moved)
+    return moved
 
 
 def is_structure_name(source: str) -> bool:

@@ -8,7 +8,13 @@ from ase.constraints import FixAtoms
 from ase.io import write
 
 from bnnflow.errors import StructureError
-from bnnflow.materials import ALIASES, check_material, is_structure_name, load_structure
+from bnnflow.materials import (
+    ALIASES,
+    check_material,
+    displaced,
+    is_structure_name,
+    load_structure,
+)
 from bnnflow.records import Structure
 
 CHNO = (1, 6, 7, 8)
@@ -153,3 +159,23 @@ def test_an_atom_out_of_reach_suggests_a_wrong_unit():
     far = structure("H2", [[0, 0, 0], [0, 0, 7.4]])
     check_material(far, cutoff=8.0)
     refused(far, r"atom 0 \(H\) has no neighbour .* 5 Å", cutoff=5.0)
+
+
+def test_displacements_have_the_std_asked_for_and_follow_the_seed():
+    sites = load_structure("bulk:Si", repeat=(5, 5, 5))
+    moves = displaced(sites, std=0.06, seed=1).positions - sites.positions
+    assert np.std(moves) == pytest.approx(0.06, rel=0.05)
+    assert abs(np.mean(moves)) < 0.005
+    again, other = (displaced(sites, std=0.06, seed=seed).positions for seed in (1, 2))
+    np.testing.assert_array_equal(again, sites.positions + moves)
+    assert not np.allclose(again, other)
+
+
+def test_no_displacement_leaves_the_structure_as_it_is():
+    sites = load_structure("bulk:Si")
+    assert displaced(sites, std=0.0, seed=1) is sites
+
+
+def test_displacements_that_make_atoms_overlap_are_refused():
+    with pytest.raises(StructureError, match="overlap"):
+        displaced(load_structure("bulk:Si", repeat=(3, 3, 3)), std=2.0, seed=0)

@@ -17,6 +17,7 @@ from pathlib import Path
 from bnnflow.config import RunConfig, check_run, config_from_yaml
 from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
 from bnnflow.errors import ConfigError, RunFolderError
+from bnnflow.materials import displaced
 from bnnflow.md import start
 from bnnflow.potentials.registry import load_potential, locate, sha256
 from bnnflow.records import Commit, EnsembleRef, LoopState, Phase, Structure
@@ -216,6 +217,11 @@ def _refuse_taken(config: RunConfig, folder: Path) -> None:
 
 def _first_state(config: RunConfig, structure: Structure) -> LoopState:
     seed = derived_seed(config.run.seed, "walker", config.material.name)
+    structure = displaced(
+        structure,
+        std=config.material.displacement_A,
+        seed=derived_seed(config.run.seed, "displacements", config.material.name),
+    )
     checkpoint = start(structure, dynamics=config.dynamics.record(), seed=seed)
     return LoopState(
         phase=Phase.LABEL,

@@ -16,11 +16,13 @@ from bnnflow.uncertainty import degrees_of_freedom, predictive_std
 class Truth:
     """What the reference says of n frames, on the model's energy scale.
 
-    energies: (n,) eV, reference plus the run's energy shift; forces: n arrays (n_atoms, 3) eV/Å.
+    energies: (n,) eV, reference plus the run's energy shift; forces: n arrays (n_atoms, 3) eV/Å;
+    stresses: n arrays (6,) eV/Å³, None where the reference gives none; empty: none at all.
     """
 
     energies: FloatArray
     forces: tuple[FloatArray, ...]
+    stresses: tuple[FloatArray | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.energies)
@@ -30,7 +32,8 @@ class Truth:
 class Accuracy:
     """Errors of one model. Energies in eV of the whole cell, forces per component in eV/Å.
 
-    energy_*_centred: with the mean error removed, which a shift of the energy scale would do.
+    energy_*_centred: with the mean error removed, which a shift of the energy scale would do;
+    stress_*: per component, eV/Å³, NaN where no frame has a stress.
     """
 
     energy_rmse: float
@@ -39,6 +42,8 @@ class Accuracy:
     energy_mae_centred: float
     force_rmse: float
     force_mae: float
+    stress_rmse: float = float("nan")
+    stress_mae: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,17 @@ def energy_errors(predictions: Sequence[Prediction], truth: Truth) -> FloatArray
     return np.asarray(predicted - truth.energies)
 
 
+def stress_errors(predictions: Sequence[Prediction], truth: Truth) -> FloatArray:
+    """Prediction minus reference of all stress components that both give, eV/Å³."""
+    pairs = zip(predictions, truth.stresses, strict=bool(truth.stresses))
+    errors = [
+        prediction.stress - reference
+        for prediction, reference in pairs
+        if prediction.stress is not None and reference is not None
+    ]
+    return np.concatenate(errors) if errors else np.zeros(0)
+
+
 def accuracy(predictions: Sequence[Prediction], truth: Truth) -> Accuracy:
     """Errors of `predictions` against `truth`, frame by frame in the same order."""
     energy = energy_errors(predictions, truth)
@@ -73,6 +89,7 @@ def accuracy(predictions: Sequence[Prediction], truth: Truth) -> Accuracy:
     forces = [(prediction.forces - reference).ravel() for prediction, reference in pairs]
     force = np.concatenate(forces) if forces else np.zeros(0)
     centred = metrics.centred(energy)
+    stress = stress_errors(predictions, truth)
     return Accuracy(
         energy_rmse=metrics.rmse(energy),
         energy_mae=metrics.mae(energy),
@@ -80,6 +97,8 @@ def accuracy(predictions: Sequence[Prediction], truth: Truth) -> Accuracy:
         energy_mae_centred=metrics.mae(centred),
         force_rmse=metrics.rmse(force),
         force_mae=metrics.mae(force),
+        stress_rmse=metrics.rmse(stress),
+        stress_mae=metrics.mae(stress),
     )
 
 

@@ -14,7 +14,7 @@ from bnnflow.analysis.run import Run
 from bnnflow.analysis.scores import Accuracy, Truth, Uncertainty, accuracy, uncertainty
 from bnnflow.analysis.status import share_figures, share_text
 from bnnflow.records import EnsembleRef, Label, Prediction
-from bnnflow.units import to_kcal_per_mol
+from bnnflow.units import GPA, to_kcal_per_mol
 
 VALIDATION_FILE = "validation.json"
 """Where a run folder keeps the figures of its last validation."""
@@ -110,7 +110,8 @@ def judge(
     """Score both models' predictions of labelled frames; the caller adds how it went about it."""
     shift = run.data.state.energy_shift or 0.0
     energies = np.array([label.energy for label in labels]) + shift
-    truth = Truth(energies, tuple(label.forces for label in labels))
+    forces, stresses = zip(*((label.forces, label.stress) for label in labels), strict=True)
+    truth = Truth(energies, forces, stresses)
     off = np.array([prediction.energy for prediction in foundation]) - energies
     return ValidationResult(
         requested=len(frames),
@@ -142,8 +143,12 @@ def validation_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("energy MAE, mean error removed (kcal/mol)", "energy_mae_centred_kcal_per_mol"),
         ("force RMSE (kcal/mol/Å)", "force_rmse_kcal_per_mol_A"),
         ("force MAE (kcal/mol/Å)", "force_mae_kcal_per_mol_A"),
+        ("stress RMSE (GPa)", "stress_rmse_GPa"),
+        ("stress MAE (GPa)", "stress_mae_GPa"),
     )
-    rows = [(name, f"{tuned[key]:.3f}", f"{foundation[key]:.3f}") for name, key in names]
+    rows = [
+        (name, f"{tuned[key]:.3f}", f"{foundation[key]:.3f}") for name, key in names if key in tuned
+    ]
     tuned_above, foundation_above = (
         share_text(model["above_threshold"]) for model in (tuned, foundation)
     )
@@ -174,9 +179,9 @@ def _accuracy_figures(found: Accuracy) -> dict[str, float]:
     energy = ("energy_rmse", "energy_mae", "energy_rmse_centred", "energy_mae_centred")
     figures = {f"{name}_kcal_per_mol": to_kcal_per_mol(getattr(found, name)) for name in energy}
     force = ("force_rmse", "force_mae")
-    return figures | {
-        f"{name}_kcal_per_mol_A": to_kcal_per_mol(getattr(found, name)) for name in force
-    }
+    figures |= {f"{name}_kcal_per_mol_A": to_kcal_per_mol(getattr(found, name)) for name in force}
+    stress = {f"{name}_GPa": getattr(found, name) / GPA for name in ("stress_rmse", "stress_mae")}
+    return figures | {name: value for name, value in stress.items() if np.isfinite(value)}
 
 
 def _uncertainty_figures(found: Uncertainty) -> dict[str, Any]:

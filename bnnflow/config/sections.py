@@ -44,6 +44,12 @@ class MaterialConfig(Section):
     repeat: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(1, 1, 1), description="how often the structure's cell is repeated, [2, 2, 2]"
     )
+    displacement_A: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="std of random displacements that the run starts from, by coordinate, Å: on "
+        "the sites of a crystal forces are zero and say nothing",
+    )
     structure_sha256: str = Field(
         default="", description="checksum of the structure file; filled in when the run starts"
     )

@@ -31,7 +31,8 @@ class LabelledSet:
     """N labelled frames as tensors.
 
     energy: (N,) eV, reference on the model's scale less the isolated atoms; forces: (N, n, 3)
-    eV/Å; stress: (N, 6) eV/Å³; has_stress: (N,) 1 where the label has one.
+    eV/Å; stress: (N, 6) eV/Å³; has_stress: (N,) 1 where the label has one; force_mask: (N, n) 1
+    for the atoms whose forces count.
     """
 
     graphs: GraphBatch
@@ -39,6 +40,7 @@ class LabelledSet:
     forces: Tensor
     stress: Tensor
     has_stress: Tensor
+    force_mask: Tensor
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -78,6 +80,7 @@ class LabelledSet:
             has_stress=torch.tensor(
                 [float(label.stress is not None) for label in labels], dtype=potential.dtype
             ),
+            force_mask=graphs.mask,
         )
 
 
@@ -164,7 +167,7 @@ class Posterior:
             forces=output.forces,
             target=data.forces[index],
             std=output.force_std,
-            mask=data.graphs.mask[index],
+            mask=data.force_mask[index],
         )
         if output.stress is None:
             return nll

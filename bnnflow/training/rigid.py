@@ -13,6 +13,8 @@ def rigid_motions(positions: Tensor, *, periodic: bool) -> int:
     """Independent rigid displacements of atoms at (n, 3): translations, and rotations of what is
     not periodic. Forces that are a gradient of an invariant energy do no work along them.
     """
+    if not len(positions):
+        return 0
     moved = [torch.eye(3, dtype=torch.float64).repeat(len(positions), 1)]
     if not periodic:
         away = (positions - positions.mean(0)).double()

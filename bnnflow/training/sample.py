@@ -18,6 +18,7 @@ from bnnflow.training.posterior import LabelledSet, Posterior
 from bnnflow.training.prior_shape import prior_shape
 from bnnflow.training.rto_update import rto_update
 from bnnflow.training.sghmc_update import sghmc_update
+from bnnflow.training.still_atoms import without_still_atoms
 from bnnflow.training.waypoints import Waypoints
 from bnnflow.units import FORCE_STD_START
 
@@ -86,7 +87,7 @@ def posterior_of(request: SampleRequest, potential: Potential, labels: list[Labe
         mean = torch.where(scale, math.log(request.schedule.force_std / FORCE_STD_START), mean)
     return Posterior(
         potential=potential,
-        data=_data(request, potential, labels).to(device),
+        data=_data(request, potential, labels),
         base=mean,
         active=active,
         prior=GaussianPrior.of(mean[active], std[active]),
@@ -96,12 +97,15 @@ def posterior_of(request: SampleRequest, potential: Potential, labels: list[Labe
 
 
 def _data(request: SampleRequest, potential: Potential, labels: list[Label]) -> LabelledSet:
-    return LabelledSet.of(
+    """The labels on the device of the request."""
+    data = LabelledSet.of(
         potential,
         labels,
         energy_shift=request.energy_shift,
         float32_energies=request.faults.float32_energies,
-    )
+    ).to(torch.device(request.potential.device))
+    rto = isinstance(request.schedule, RtoSpec)
+    return without_still_atoms(data, potential) if rto else data
 
 
 def _previous(request: SampleRequest, posterior: Posterior) -> torch.Tensor | None:

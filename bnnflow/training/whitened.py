@@ -18,6 +18,9 @@ from bnnflow.training.posterior import Posterior
 from bnnflow.training.rigid import joined_to_images, rigid_motions
 from bnnflow.units import STRESS_STD
 
+SIDE_BY_SIDE = 8
+"""Evaluations that fill a processor; fewer cost more each."""
+
 
 @dataclass(frozen=True, eq=False)
 class WhitenedPosterior:
@@ -38,8 +41,8 @@ class WhitenedPosterior:
 
     @property
     def force_rows(self) -> Tensor:
-        """(M,) True for the residuals of forces of real atoms, which share the scale of sigma."""
-        mask = self.posterior.data.graphs.mask
+        """(M,) True for the residuals of forces that count, which share the scale of sigma."""
+        mask = self.posterior.data.force_mask
         kept = torch.zeros(self.n_frames, self.rows_per_frame, dtype=torch.bool, device=mask.device)
         kept[:, 1 : 1 + 3 * mask.shape[1]] = mask.bool().repeat_interleave(3, dim=1)
         return kept.flatten()
@@ -47,10 +50,11 @@ class WhitenedPosterior:
     @property
     def silent_forces(self) -> int:
         """Directions of all frames in which neither labels nor predictions have a force."""
-        graphs, cutoff = self.posterior.data.graphs, self.posterior.potential.cutoff
+        data, cutoff = self.posterior.data, self.posterior.potential.cutoff
+        graphs = data.graphs
         return sum(
             rigid_motions(
-                graphs.positions[frame][graphs.mask[frame].bool()].cpu(),
+                graphs.positions[frame][data.force_mask[frame].bool()].cpu(),
                 periodic=joined_to_images(graphs.edges[frame], graphs.shifts[frame], cutoff=cutoff),
             )
             for frame in range(self.n_frames)
@@ -104,8 +108,8 @@ class WhitenedPosterior:
         """(len(frames), n_active) of one chain: a copy of its parameters for every frame."""
         leaf = theta.expand(len(frames), -1).clone().requires_grad_(True)
         output = self.posterior.evaluate(leaf, frames.unsqueeze(-1))
-        mask = self.posterior.data.graphs.mask[frames]
-        n_atoms = mask.sum(-1)
+        mask = self.posterior.data.force_mask[frames]
+        n_atoms = mask.sum(-1).clamp(min=1)
         total = (output.force_std[:, 0].log() * mask).sum(-1)
         (slope,) = torch.autograd.grad((total * (6.0 / n_atoms).sqrt()).sum(), leaf)
         return slope
@@ -167,29 +171,35 @@ class WhitenedResiduals:
         return torch.stack([self._jacobian(row, chain) for chain, row in enumerate(theta)])
 
     def _jacobian(self, theta: Tensor, chain: int) -> Tensor:
-        """(M, n_active) of one chain: a copy of its parameters for every row of a frame."""
-        rows = self.whole.rows_per_frame
-        picks = torch.arange(rows, device=theta.device).split(self.whole._at_once)
+        """(M, n_active) of one chain."""
+        frames = torch.arange(self.whole.n_frames, device=theta.device)
         blocks = [
-            self._block(theta, chain, frame, pick)
-            for frame in range(self.whole.n_frames)
-            for pick in picks
+            self._block(theta, chain, part).flatten(0, 1)
+            for part in frames.split(self.whole._at_once)
         ]
-        return torch.cat(blocks) * self.whole.posterior.prior.std
+        whole = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return whole.mul_(self.whole.posterior.prior.std)
 
-    def _block(self, theta: Tensor, chain: int, frame: int, pick: Tensor) -> Tensor:
-        """(len(pick), n_active): member i of the batch gives the gradient of row pick[i]."""
-        leaf = theta.expand(len(pick), -1).clone().requires_grad_(True)
-        index = torch.full((len(pick), 1), frame, device=theta.device)
-        values = self._rows(leaf, index, chain)[:, 0].gather(1, pick.unsqueeze(-1))
-        (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        return gradient
+    def _block(self, theta: Tensor, chain: int, frames: Tensor) -> Tensor:
+        """(len(frames), rows, n_active). Frames are evaluated once and differentiated row by row,
+        side by side; where they are few, by several rows at a time, each in a copy of its own."""
+        rows, count = self.whole.rows_per_frame, len(frames)
+        copies = max(1, min(SIDE_BY_SIDE, self.whole._at_once) // count)
+        leaf = theta.expand(copies * count, -1).clone().requires_grad_(True)
+        values = self._rows(leaf, frames.repeat(copies).unsqueeze(-1), chain)[:, 0]
+        values = values.unflatten(0, (copies, count))
+        result = theta.new_empty(count, rows, theta.shape[-1])
+        for part in torch.arange(rows, device=theta.device).split(copies):
+            total = values[: len(part), :, part].diagonal(dim1=0, dim2=2)  # row i of copy i
+            (gradient,) = torch.autograd.grad(total.sum(), leaf, retain_graph=True)
+            result[:, part] = gradient.unflatten(0, (copies, count))[: len(part)].transpose(0, 1)
+        return result
 
     def _rows(self, theta: Tensor, index: Tensor, chain: int | None = None) -> Tensor:
         """(members, b, rows) residuals of frames (members, b); `chain`: whose stds, all if None."""
         posterior = self.whole.posterior
         output = posterior.evaluate(theta, index)
-        std = self.force_std[:, index[0]] if chain is None else self.force_std[chain, index[0]]
+        std = self.force_std[:, index[0]] if chain is None else self.force_std[chain, index]
         return _whitened(output, posterior, index, std)
 
 
@@ -197,7 +207,7 @@ def _whitened(output: Output, posterior: Posterior, index: Tensor, force_std: Te
     data = posterior.data
     energy = (output.energy - data.energy[index]) / posterior.energy_std
     forces = (output.forces - data.forces[index]) / force_std.unsqueeze(-1)
-    forces = forces * data.graphs.mask[index].unsqueeze(-1)
+    forces = forces * data.force_mask[index].unsqueeze(-1)
     rows = [energy.unsqueeze(-1), forces.flatten(2)]
     if output.stress is not None:
         stress = (output.stress - data.stress[index]) / STRESS_STD

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -28,6 +30,17 @@ def test_accuracy_by_hand() -> None:
     assert found.energy_mae == pytest.approx(2.0)
     assert found.energy_rmse_centred == found.energy_mae_centred == pytest.approx(1.0)
     assert found.force_rmse == found.force_mae == pytest.approx(0.5)
+
+
+def test_stress_errors_are_those_of_frames_that_have_a_stress() -> None:
+    stress = np.array([0.1, 0.2, 0.3, 0.0, 0.0, 0.0])
+    said = [
+        replace(prediction, stress=stress) for prediction in predictions(TRUTH.energies, 1.0, 0.0)
+    ]
+    truth = replace(TRUTH, stresses=(stress - 0.02, None, stress + 0.02, None))
+    found = accuracy(said, truth)
+    assert (found.stress_rmse, found.stress_mae) == pytest.approx((0.02, 0.02))
+    assert np.isnan(accuracy(said, TRUTH).stress_rmse)
 
 
 def test_accuracy_refuses_lists_of_different_length() -> None:

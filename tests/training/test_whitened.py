@@ -81,6 +81,17 @@ def test_jacobian_is_the_slope_of_the_residuals(
     torch.testing.assert_close(found, (high - low) / (2 * h), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize(("at_once", "side_by_side"), [(1, 8), (3, 1), (64, 8), (64, 64)])
+def test_jacobian_is_the_same_however_many_rows_are_made_side_by_side(
+    whole: WhitenedPosterior, phi: torch.Tensor, monkeypatch, at_once: int, side_by_side: int
+) -> None:
+    problem = whole.residuals(whole.force_std(phi))
+    expected = problem.jacobian(phi)
+    monkeypatch.setattr(type(whole), "_at_once", at_once)
+    monkeypatch.setattr("bnnflow.training.whitened.SIDE_BY_SIDE", side_by_side)
+    torch.testing.assert_close(problem.jacobian(phi), expected)
+
+
 def test_misfit_is_jacobian_times_distance(whole: WhitenedPosterior, phi: torch.Tensor) -> None:
     problem = whole.residuals(whole.force_std(phi))
     residual, jacobian = problem.residual(phi), problem.jacobian(phi)

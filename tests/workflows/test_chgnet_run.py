@@ -99,9 +99,15 @@ def test_it_is_resumed_bit_for_bit(rto_run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_published_schedule_goes_through(tmp_path: Path) -> None:
-    config = settings(crystal(tmp_path, (2, 1, 1)), PUBLISHED)
+    """From atoms off their sites."""
+    sites = crystal(tmp_path, (2, 1, 1))
+    start = {"structure": str(sites), "displacement_A": 0.05}
+    config = settings(sites, PUBLISHED, material=start)
     fine_tune([config], folders=[tmp_path / "run"], inline=True)
-    assert read_run(tmp_path / "run").state.phase is Phase.DONE
+    run = read_run(tmp_path / "run")
+    assert run.state.phase is Phase.DONE
+    moves = run.labels.positions[0] - config.material.load().positions
+    assert 0.02 < np.sqrt(np.mean(moves**2)) < 0.1
 
 
 def test_a_large_cell_is_refused_before_it_starts(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ase.io import write
 from bnnflow.config import load_config
 from bnnflow.errors import TaskError
 from bnnflow.potentials import registry
+from bnnflow.reference import build_reference
 from workflows import cli
 from workflows.configs import find_config, shipped_configs
 
@@ -294,6 +295,15 @@ def test_shipped_configs_are_found_by_name_and_load(call):
     assert default.potential.model == paper.potential.model == "chno-small"
     assert (paper.dynamics.length_ps, paper.sampler.steps) == (10.0, 2000)
     assert paper.threshold.energy_kcal_per_mol == 0.5
+
+
+def test_silicon_ships_from_chgnet_against_quantum_espresso(call):
+    config = load_config(find_config("silicon"))
+    assert (config.potential.family, config.reference.engine) == ("chgnet", "espresso")
+    assert config.reference.launcher == "mpirun -np 2"
+    assert config.material.load().numbers.tolist() == [14] * 8
+    assert config.schedule().name == "rto"
+    build_reference(config.reference.spec())
 
 
 def test_a_file_wins_over_a_shipped_name_and_a_folder_does_not(call, tmp_path):
