@@ -21,7 +21,7 @@ from bnnflow.records import Phase
 from workflows.campaign_folder import is_campaign, read_campaign, run_folder, write_campaign
 from workflows.campaign_plan import CampaignPlan, pin, plan_campaign, settled
 from workflows.console import columns
-from workflows.session import create, resume
+from workflows.session import check_site, create, resume
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def start_campaign(
     if is_campaign(path):
         raise RunFolderError(f"{path} holds a campaign already: `bnnflow resume {path}`")
     plan = settled(plan_campaign(campaign, path), campaign)
+    check_site([run.config for run in plan.runs], path, inline=inline, site=site)
     plan = settled(pin(plan), campaign)
     whole = write_campaign(campaign, plan, path)
     return _go_on(path, whole, plan.runs, {}, inline=inline, site=site)

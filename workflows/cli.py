@@ -140,7 +140,15 @@ def resume(
 
 @app.command()
 def status(folder: Folder, as_json: Json = False) -> None:
-    """Say how far a run is; works while it runs."""
+    """Say how far a run or a campaign is; works while it runs."""
+    from workflows.campaign_folder import is_campaign
+
+    if is_campaign(folder):
+        from workflows.campaign import campaign_status
+
+        ended = campaign_status(folder)
+        _show(ended.as_dict(), ended.table, as_json)
+        return
     _require([folder])
     from bnnflow.analysis.status import status as run_status
     from bnnflow.analysis.status import status_table

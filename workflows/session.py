@@ -80,6 +80,14 @@ def fine_tune(
         return _run(whole, stores, executor)
 
 
+def check_site(
+    configs: Sequence[RunConfig], folder: Path, *, inline: bool = False, site: str | None = None
+) -> None:
+    """Raise UserError for a site that is unknown, wrong, or no place for these runs' labels."""
+    name = site or configs[0].run.site
+    open_executor(name, inline=inline, folder=folder, longest_label_s=_longest_label_s(configs))
+
+
 def create(config: RunConfig, structure: Structure, folder: Path) -> None:
     """Make the folder of a run, for `resume` to begin.
 

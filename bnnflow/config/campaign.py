@@ -85,7 +85,8 @@ class MaterialEntry(SharedSettings):
     select: str = Field(default="", description="of ase_db: selection, natoms<10,Li")
     providers: Words = Field(default=(), description="of optimade: base URLs of databases")
     limit: PositiveInt | None = Field(
-        default=None, description="of ase_db and queries: most structures taken; queries: 20"
+        default=None,
+        description="of ase_db and queries: the first so many; queries without it refuse over 20",
     )
     name: str = Field(
         default="",

@@ -25,6 +25,8 @@ def load_campaign(path: Path | str, overrides: Sequence[str] = ()) -> CampaignCo
     """
     source = Path(path)
     values = _anchored(read_values(source), source.resolve().parent)
+    if "material" in values and "materials" not in values:
+        raise ConfigError(f"{source.name} is the config of one run: start it with `bnnflow run`")
     return parse_campaign(_anchored(overridden(values, overrides), Path.cwd()), source=source.name)
 
 

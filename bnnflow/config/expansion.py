@@ -177,6 +177,11 @@ def _refuse_contradictions(campaign: CampaignConfig, entry: MaterialEntry, sourc
             f"{source}: conditions.pressure_bar is set, but dynamics.kind is {kind}: set it to "
             "npt, or remove the pressures"
         )
+    if "site" in entry.run:
+        raise ConfigError(
+            f"{source}: run.site is set for one material, but all runs share their pools: set it "
+            "beside materials"
+        )
     if "folder" in values.get("run", {}):
         raise ConfigError(
             f"{source}: run.folder is set, but the runs of a campaign lie in its own folder: "

@@ -30,6 +30,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     """
     source = Path(path)
     values = _anchor(read_values(source), source.resolve().parent)
+    if "materials" in values and "material" not in values:
+        raise ConfigError(f"{source.name} is a campaign: start it with `bnnflow campaign`")
     return parse_config(_anchor(overridden(values, overrides), Path.cwd()), source=source.name)
 
 

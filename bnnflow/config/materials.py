@@ -16,7 +16,9 @@ from bnnflow.sources import (
     from_ase_database,
     from_file,
     from_folder,
+    from_materials_project,
     from_name,
+    from_optimade,
     with_unique_names,
 )
 
@@ -76,9 +78,19 @@ def _from_ase_database(entry: MaterialEntry, treatment: Treatment) -> tuple[Foun
     return from_ase_database(path, treatment, select=entry.select, limit=entry.limit)
 
 
+def _from_optimade(entry: MaterialEntry, treatment: Treatment) -> tuple[Found, ...]:
+    return from_optimade(entry.optimade or "", entry.providers, treatment, limit=entry.limit)
+
+
+def _from_materials_project(entry: MaterialEntry, treatment: Treatment) -> tuple[Found, ...]:
+    return from_materials_project(entry.materials_project or {}, treatment, limit=entry.limit)
+
+
 _SOURCES: Mapping[SourceKind, Callable[[MaterialEntry, Treatment], tuple[Found, ...]]] = {
     "structure": _from_name,
     "file": _from_file,
     "folder": _from_folder,
     "ase_db": _from_ase_database,
+    "optimade": _from_optimade,
+    "materials_project": _from_materials_project,
 }

@@ -15,7 +15,9 @@ from bnnflow.sources.found import (
     safe_name,
     with_unique_names,
 )
+from bnnflow.sources.materials_project import from_materials_project
 from bnnflow.sources.named import from_name
+from bnnflow.sources.optimade import from_optimade
 
 __all__ = [
     "Found",
@@ -26,7 +28,9 @@ __all__ = [
     "from_ase_database",
     "from_file",
     "from_folder",
+    "from_materials_project",
     "from_name",
+    "from_optimade",
     "safe_name",
     "with_unique_names",
 ]
