@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +32,29 @@ from workflows.console import guarded
 from workflows.session import fine_tune
 
 
+def campaign_of(model: Path, materials: list[dict[str, Any]], **changes: Any) -> CampaignConfig:
+    """Two steps with the settings of `tiny_runs` and still fewer steps of the chains."""
+    sections = settings(model).model_dump(mode="json")
+    del sections["material"], sections["run"]["folder"]
+    sections["dynamics"]["length_ps"] = 0.001
+    sections["sampler"] |= {"steps": 5, "chains": 2}
+    return parse_campaign({"name": "tiny", "materials": materials, **sections, **changes})
+
+
 @pytest.fixture
 def tiny(model: Path) -> Any:
-    """A campaign of the settings of `tiny_runs`, a few steps long, with changes."""
-
-    def make(materials: list[dict[str, Any]], **changes: Any) -> CampaignConfig:
-        sections = settings(model).model_dump(mode="json")
-        del sections["material"], sections["run"]["folder"]
-        sections["dynamics"]["length_ps"] = 0.001
-        return parse_campaign(
-            {"name": "tiny", "materials": materials, **sections, **changes}, source="tiny"
-        )
-
-    return make
+    """Campaigns of the random model: materials, and other changes."""
+    return partial(campaign_of, model)
 
 
 @pytest.fixture(scope="session")
 def ended(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a campaign of two walkers on water and a radical; not to be changed."""
-    sections = settings(model).model_dump(mode="json")
-    del sections["material"], sections["run"]["folder"]
-    sections["dynamics"]["length_ps"] = 0.001
     radical = {"structure": "OH", "multiplicity": 2, "threshold": {"per": "atom"}}
-    values = {
-        "name": "tiny",
-        "materials": [{"structure": "H2O"}, radical],
-        "conditions": {"walkers": 2},
-        **sections,
-    }
+    walkers = {"conditions": {"walkers": 2}}
     folder = tmp_path_factory.mktemp("campaign") / "tiny"
-    summary = start_campaign(parse_campaign(values), folder, inline=True)
+    campaign = campaign_of(model, [{"structure": "H2O"}, radical], **walkers)
+    summary = start_campaign(campaign, folder, inline=True)
     assert summary.unfinished == 0, summary.table()
     return folder
 
