@@ -8,8 +8,8 @@ import yaml
 from ase.build import molecule
 from ase.io import write
 
-from bnnflow.config import CampaignConfig, load_campaign, load_config, parse_campaign
-from bnnflow.config.campaign import SOURCES
+from bnnflow.config import CampaignConfig, RunConfig, load_campaign, load_config, parse_campaign
+from bnnflow.config.campaign import SETTINGS, SOURCES
 from bnnflow.config.expansion import expand, structure_file
 from bnnflow.config.materials import find_materials
 from bnnflow.config.messages import known_keys
@@ -234,6 +234,12 @@ def test_the_entries_of_the_page_are_entries():
     entries = yaml.safe_load(page.split("## Materials")[1].split("```")[1].removeprefix("yaml"))
     kinds = [entry.kind for entry in parse_campaign(yaml.safe_load(SMALL) | entries).materials]
     assert tuple(kinds) == SOURCES
+
+
+def test_a_campaign_may_hold_every_section_of_a_run():
+    fields = RunConfig.model_fields.items()
+    sections = {name for name, field in fields if hasattr(field.annotation, "model_fields")}
+    assert set(SETTINGS) == sections - {"material"}
 
 
 def test_every_key_is_documented():
