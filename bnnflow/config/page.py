@@ -78,7 +78,7 @@ def _default(field: FieldInfo) -> str:
         return "empty"
     if field.default is PydanticUndefined:
         return "see meaning, or required"
-    return f"`{field.default}`" if field.default not in ("", None, ()) else "none"
+    return f"`{field.default}`" if field.default not in ("", None) else "none"
 
 
 if __name__ == "__main__":
