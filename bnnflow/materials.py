@@ -48,7 +48,7 @@ def load_structure(
     """
     atoms = _named(source) if is_structure_name(source) else _read_file(Path(source))
     if repeat != (1, 1, 1):
-        atoms = _repeated(atoms, source, repeat)
+        atoms = repeated(atoms, source, repeat)
     return Structure.from_atoms(atoms, charge=charge, multiplicity=multiplicity)
 
 
@@ -92,14 +92,8 @@ def check_material(
         _check_reach(structure, cutoff)
 
 
-def _molecule_names() -> frozenset[str]:
-    from ase.build.molecule import extra
-    from ase.collections import g2
-
-    return frozenset(g2.names) | frozenset(extra)
-
-
-def _repeated(atoms: Atoms, source: str, repeat: tuple[int, int, int]) -> Atoms:
+def repeated(atoms: Atoms, source: str, repeat: tuple[int, int, int]) -> Atoms:
+    """The atoms of several cells; raises StructureError along a direction that has no cell."""
     missing = [axis for axis in range(3) if repeat[axis] > 1 and not atoms.pbc[axis]]
     if missing:
         raise StructureError(
@@ -107,6 +101,45 @@ def _repeated(atoms: Atoms, source: str, repeat: tuple[int, int, int]) -> Atoms:
             f"{missing[0] + 1}: set 1 there, or give a periodic structure"
         )
     return atoms.repeat(repeat)
+
+
+def read_frames(path: Path) -> list[Atoms]:
+    """All frames of a file that ASE reads; raises StructureError."""
+    from ase.io import read
+
+    try:
+        frames = read(path, index=":")
+    except Exception as error:  # ASE's readers raise whatever their parsing ran into
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StructureError(
+            f"{path} cannot be read as a structure ({reason}): give xyz, extxyz, cif or POSCAR"
+        ) from error
+    return list(frames)
+
+
+def refuse_fixed(atoms: Atoms, source: str) -> None:
+    """Raise StructureError for atoms that are held in place. source: names them in the message."""
+    if atoms.constraints:
+        raise StructureError(
+            f"{source} fixes some atoms, but every atom moves here: remove the constraints"
+        )
+
+
+def unknown_name(source: str) -> str:
+    """What to say of a name that nothing goes by, with the nearest that is known."""
+    known = sorted(_molecule_names() | set(ALIASES) | set(CRYSTALS))
+    near = difflib.get_close_matches(source, known, n=1, cutoff=0.6)
+    hint = (
+        f"did you mean {near[0]}?" if near else "give a path, or a name such as CH3CH2OH or bulk:Si"
+    )
+    return f"structure '{source}' is neither a file nor a molecule or crystal with a name: {hint}"
+
+
+def _molecule_names() -> frozenset[str]:
+    from ase.build.molecule import extra
+    from ase.collections import g2
+
+    return frozenset(g2.names) | frozenset(extra)
 
 
 def _named(name: str) -> Atoms:
@@ -121,40 +154,15 @@ def _named(name: str) -> Atoms:
 
 def _read_file(path: Path) -> Atoms:
     if not path.is_file():
-        raise StructureError(_not_found(str(path)))
-    frames = _read_frames(path)
+        raise StructureError(unknown_name(str(path)))
+    frames = read_frames(path)
     if len(frames) != 1:
         raise StructureError(
             f"{path} holds {len(frames)} frames, expected one: write the frame to start from "
             "to a file of its own"
         )
-    if frames[0].constraints:
-        raise StructureError(
-            f"{path} fixes some atoms, but every atom moves here: remove the constraints"
-        )
+    refuse_fixed(frames[0], str(path))
     return frames[0]
-
-
-def _read_frames(path: Path) -> list[Atoms]:
-    from ase.io import read
-
-    try:
-        frames = read(path, index=":")
-    except Exception as error:  # ASE's readers raise whatever their parsing ran into
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise StructureError(
-            f"{path} cannot be read as a structure ({reason}): give xyz, extxyz, cif or POSCAR"
-        ) from error
-    return list(frames)
-
-
-def _not_found(source: str) -> str:
-    known = sorted(_molecule_names() | set(ALIASES) | set(CRYSTALS))
-    near = difflib.get_close_matches(source, known, n=1, cutoff=0.6)
-    hint = (
-        f"did you mean {near[0]}?" if near else "give a path, or a name such as CH3CH2OH or bulk:Si"
-    )
-    return f"structure '{source}' is neither a file nor a molecule or crystal with a name: {hint}"
 
 
 def _check_numbers(structure: Structure) -> None:

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bnnflow.potentials": BASE,
     "bnnflow.reference": BASE,
     "bnnflow.data": BASE,
+    "bnnflow.sources": (*BASE, "bnnflow.materials"),
     "bnnflow.md": (*BASE, "bnnflow.potentials", "bnnflow.uncertainty"),
     "bnnflow.training": (*BASE, "bnnflow.bayes", "bnnflow.potentials"),
     "bnnflow": (),  # analysis, config, tasks: all of bnnflow

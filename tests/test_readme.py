@@ -16,3 +16,14 @@ def test_page_of_config_keys_is_up_to_date() -> None:
     from bnnflow.config.page import page
 
     assert (ROOT / "docs" / "config.md").read_text() == page()
+
+
+def test_tables_of_campaign_keys_are_up_to_date() -> None:
+    from bnnflow.config.page import campaign_tables
+
+    assert campaign_tables() in (ROOT / "docs" / "campaigns.md").read_text()
+
+
+def test_the_page_on_campaigns_shows_the_file() -> None:
+    config = (ROOT / "workflows" / "configs" / "small-molecules.yaml").read_text()
+    assert config in (ROOT / "docs" / "campaigns.md").read_text()

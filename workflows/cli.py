@@ -9,12 +9,15 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workflows.analyse import analyse
 from workflows.console import DONE, INTERNAL, USER, guarded, print_json, say, stdout_for_figures
+
+if TYPE_CHECKING:
+    from workflows.campaign import CampaignSummary
 
 app = typer.Typer(
     name="bnnflow",
@@ -83,21 +86,69 @@ def run(
 
 
 @app.command()
+def campaign(
+    config: ConfigName,
+    overrides: Overrides = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Campaign folder; default: runs/NAME.")
+    ] = None,
+    site: Site = None,
+    inline: Inline = False,
+    dry_run: Annotated[bool, typer.Option(help="List the runs; write nothing.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Fine-tune many materials, at many conditions, over the same pools."""
+    from bnnflow.config.campaign_loading import load_campaign
+    from workflows.configs import find_config
+
+    settings = load_campaign(find_config(config), overrides or ())
+    target = folder or Path("runs") / settings.name
+    if dry_run:
+        from workflows.campaign_plan import plan_campaign
+
+        plan = plan_campaign(settings, target)
+        _show(plan.as_dict(), plan.table, as_json)
+        return DONE
+    from workflows.campaign import start_campaign
+
+    with stdout_for_figures(as_json):
+        ended = start_campaign(settings, target, inline=inline, site=site)
+    return _campaign_ended(ended, as_json)
+
+
+@app.command()
 def resume(
     folders: Folders, site: Site = None, inline: Inline = False, as_json: Json = False
-) -> None:
-    """Go on with interrupted runs from their last commit."""
+) -> int | None:
+    """Go on with interrupted runs, or with a campaign, from the last commits."""
+    from workflows.campaign_folder import is_campaign
+
+    if len(folders) == 1 and is_campaign(folders[0]):
+        from workflows.campaign import resume_campaign
+
+        with stdout_for_figures(as_json):
+            ended = resume_campaign(folders[0], inline=inline, site=site)
+        return _campaign_ended(ended, as_json)
     _require(folders)
     from workflows.session import resume as resume_runs
 
     with stdout_for_figures(as_json):
         resume_runs(folders, inline=inline, site=site)
     _finish(folders, as_json)
+    return None
 
 
 @app.command()
 def status(folder: Folder, as_json: Json = False) -> None:
-    """Say how far a run is; works while it runs."""
+    """Say how far a run or a campaign is; works while it runs."""
+    from workflows.campaign_folder import is_campaign
+
+    if is_campaign(folder):
+        from workflows.campaign import campaign_status
+
+        ended = campaign_status(folder)
+        _show(ended.as_dict(), ended.table, as_json)
+        return
     _require([folder])
     from bnnflow.analysis.status import status as run_status
     from bnnflow.analysis.status import status_table
@@ -243,6 +294,17 @@ def _finish(folders: list[Path], as_json: bool) -> None:
     figures = [run_status(folder) for folder in folders]
     rows = [f"{status_table(f)}\nreport: {page}" for f, page in zip(figures, reports, strict=True)]
     _show({"runs": figures, "reports": reports}, lambda: "\n".join(rows), as_json)
+
+
+def _campaign_ended(ended: CampaignSummary, as_json: bool) -> int:
+    """Write each run's report and say which runs are done."""
+    from bnnflow.analysis.report import write_report
+
+    reports = [write_report(folder) for folder in ended.run_folders]
+    _show(ended.as_dict() | {"reports": reports}, ended.table, as_json)
+    if ended.unfinished:
+        return say(f"{ended.unfinished} runs of {ended.folder} are not done", INTERNAL)
+    return DONE
 
 
 def _show(figures: Mapping[str, Any], table: Callable[[], str], as_json: bool) -> None:

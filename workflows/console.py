@@ -54,6 +54,13 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(_plain(value), allow_nan=False) + "\n")
 
 
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words as lines, each column as wide as its longest word."""
+    widths = [max(len(word) for word in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{w:<{n}}" for w, n in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context is not None else ""

@@ -9,9 +9,10 @@ fine_tune([load_config("ethanol.yaml")], folders=["runs/ethanol"])
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bnnflow.config import RunConfig, check_run, config_from_yaml
@@ -33,6 +34,9 @@ from workflows.otf import fine_tune as otf_loop
 from workflows.plan import Plan
 from workflows.progress import Progress, log_to
 from workflows.shares import Share
+
+OnStop = Callable[[Path, Exception], None]
+"""Is told the folder of a run, and the error that ended it."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,10 @@ def fine_tune(
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
     structures = [check_run(config) for config in configs]
-    pinned = [
-        with_prior(_with_checksum(config), structure)
-        for config, structure in zip(configs, structures, strict=True)
-    ]
-    for config, path in zip(pinned, paths, strict=True):
+    whole = [pinned(config, each) for config, each in zip(configs, structures, strict=True)]
+    for config, path in zip(whole, paths, strict=True):
         _refuse_taken(config, path)
-    states = [_first_state(c, structure) for c, structure in zip(pinned, structures, strict=True)]
+    states = [_first_state(config, each) for config, each in zip(whole, structures, strict=True)]
     executor = open_executor(
         site or configs[0].run.site,
         inline=inline,
@@ -78,18 +79,42 @@ def fine_tune(
     with ExitStack() as stack:
         stores = [
             stack.enter_context(_create(config, state, path))
-            for config, state, path in zip(pinned, states, paths, strict=True)
+            for config, state, path in zip(whole, states, paths, strict=True)
         ]
-        return _run(pinned, stores, executor)
+        return _run(whole, stores, executor)
+
+
+def check_site(
+    configs: Sequence[RunConfig], folder: Path, *, inline: bool = False, site: str | None = None
+) -> None:
+    """Raise UserError for a site that is unknown, wrong, or no place for these runs' labels."""
+    name = site or configs[0].run.site
+    open_executor(name, inline=inline, folder=folder, longest_label_s=_longest_label_s(configs))
+
+
+def create(config: RunConfig, structure: Structure, folder: Path) -> None:
+    """Make the folder of a run, for `resume` to begin.
+
+    config: pinned; structure: of its material, checked. Raises RunFolderError when the folder
+    holds a run.
+    """
+    _refuse_taken(config, folder)
+    _create(config, _first_state(config, structure), folder).close()
 
 
 def resume(
-    folders: Sequence[Path | str], *, inline: bool = False, site: str | None = None
+    folders: Sequence[Path | str],
+    *,
+    inline: bool = False,
+    site: str | None = None,
+    on_stop: OnStop | None = None,
 ) -> list[RunSummary]:
     """Go on with interrupted runs from their last commit, on any layout of the pools.
 
     Labels that were finished but not committed are taken from their folders; one that was running
-    is run again. Raises RunFolderError when a folder holds no run or is being driven already.
+    is run again. on_stop: is told of each run that an error ended, which is then not raised.
+
+    Raises RunFolderError when a folder holds no run or is being driven already.
     """
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
@@ -99,7 +124,7 @@ def resume(
         name = site or configs[0].run.site
         longest = _longest_label_s(configs)
         executor = open_executor(name, inline=inline, folder=paths[0], longest_label_s=longest)
-        return _run(configs, stores, executor)
+        return _run(configs, stores, executor, on_stop)
 
 
 def open_executor(
@@ -165,6 +190,11 @@ def derived_seed(seed: int, *names: str) -> int:
     """A seed of its own for each purpose, from the config's one seed."""
     digest = hashlib.sha256(":".join([str(seed), *names]).encode()).digest()
     return int.from_bytes(digest[:7], "little")
+
+
+def pinned(config: RunConfig, structure: Structure) -> RunConfig:
+    """The config with what a run finds at its start: its model's checksum, its prior's widths."""
+    return with_prior(_with_checksum(config), structure)
 
 
 def with_prior(config: RunConfig, structure: Structure) -> RunConfig:
@@ -242,7 +272,10 @@ def _create(config: RunConfig, state: LoopState, folder: Path) -> RunStore:
 
 
 def _run(
-    configs: Sequence[RunConfig], stores: Sequence[RunStore], executor: Executor
+    configs: Sequence[RunConfig],
+    stores: Sequence[RunStore],
+    executor: Executor,
+    on_stop: OnStop | None = None,
 ) -> list[RunSummary]:
     unfinished = any(store.state.phase is not Phase.DONE for store in stores)
     if unfinished:
@@ -251,8 +284,29 @@ def _run(
                 _walker(config, store, executor)
                 for config, store in zip(configs, stores, strict=True)
             ]
-            drive(walkers, executor)
+            _drive(walkers, executor, on_stop)
     return [_summary(config, store) for config, store in zip(configs, stores, strict=True)]
+
+
+def _drive(walkers: Sequence[Walker], executor: Executor, on_stop: OnStop | None) -> None:
+    """Drive to the end; an error that stops single walkers goes to `on_stop`, if there is one."""
+    if on_stop is None:
+        drive(walkers, executor)
+        return
+    told: list[Exception] = []
+
+    def tell(walker: Walker, log: Callable[[Exception], None], error: Exception) -> None:
+        log(error)
+        told.append(error)
+        on_stop(walker.store.folder, error)
+
+    for walker in walkers:
+        walker.on_stop = partial(tell, walker, walker.on_stop)
+    try:
+        drive(walkers, executor)
+    except Exception as error:
+        if not any(error is each for each in told):
+            raise
 
 
 def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:

@@ -17,13 +17,14 @@ FEWEST_LABELS = 20
 """Labels that an update by `rto` must have room for; a run needs tens."""
 
 
-def check_run(config: RunConfig) -> Structure:
+def check_run(config: RunConfig, structure: Structure | None = None) -> Structure:
     """Load what the config names and check that it fits together; cheap checks come first.
 
-    Returns the structure the run starts from. Raises StructureError, ConfigError, ReferenceError
-    or ModelError, each in one line.
+    structure: of the config's material, when it is at hand. Returns the structure the run starts
+    from. Raises StructureError, ConfigError, ReferenceError or ModelError, each in one line.
     """
-    structure = config.material.load()
+    if structure is None:
+        structure = config.material.load()
     check_material(structure)
     _check_dynamics(config, structure)
     check_reference(config, structure)

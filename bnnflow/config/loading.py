@@ -29,8 +29,10 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     or value is wrong, and StructureError when a checksum names another structure file.
     """
     source = Path(path)
-    values = _anchor(_read(source), source.resolve().parent)
-    return parse_config(_anchor(_override(values, overrides), Path.cwd()), source=source.name)
+    values = _anchor(read_values(source), source.resolve().parent)
+    if "materials" in values and "material" not in values:
+        raise ConfigError(f"{source.name} is a campaign: start it with `bnnflow campaign`")
+    return parse_config(_anchor(overridden(values, overrides), Path.cwd()), source=source.name)
 
 
 def parse_config(values: Mapping[str, Any], *, source: str = "config") -> RunConfig:
@@ -63,7 +65,8 @@ def _validated(values: Mapping[str, Any], source: str) -> RunConfig:
         raise ConfigError(f"{source}: {one_line(error, RunConfig)}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
+    """The nested keys of a YAML file; raises ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -79,7 +82,8 @@ def _sections(values: Any, source: str) -> dict[str, Any]:
     return values
 
 
-def _override(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of nested keys with each `section.key=value` set; raises ConfigError."""
     changed = dict(values)
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -107,19 +111,20 @@ def _anchor(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(values)
     for section, key in PATH_KEYS:
         inner = anchored.get(section)
-        if isinstance(inner, Mapping) and _is_file(inner.get(key), folder):
+        if isinstance(inner, Mapping) and is_file(inner.get(key), folder):
             anchored[section] = {**inner, key: str((folder / inner[key]).resolve())}
     return anchored
 
 
-def _is_file(value: Any, folder: Path) -> bool:
+def is_file(value: Any, folder: Path) -> bool:
+    """Whether a value is the path of a file, seen from `folder`, rather than a name."""
     return isinstance(value, str) and not is_structure_name(value) and (folder / value).is_file()
 
 
 def _with_checksum(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Record which structure file the run starts from, or refuse a file that has changed."""
     material = values.get("material")
-    if not isinstance(material, Mapping) or not _is_file(material.get("structure"), Path()):
+    if not isinstance(material, Mapping) or not is_file(material.get("structure"), Path()):
         return values
     source = material["structure"]
     found = hashlib.sha256(Path(source).read_bytes()).hexdigest()

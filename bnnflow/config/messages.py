@@ -64,12 +64,16 @@ def _nearest(name: str, keys: Sequence[str]) -> str | None:
 def _place(loc: Sequence[Any], model: type[BaseModel]) -> tuple[str, type[BaseModel] | None]:
     """The dotted key of an error, and the section it is in.
 
-    pydantic puts the chosen kind of a section into the path, which no file has there.
+    pydantic puts the chosen kind of a section into the path, which no file has there; a number is
+    a place in a list, whose members are of the same kinds.
     """
     parts: list[str] = []
     kinds: list[type[BaseModel]] = [model]
     section: type[BaseModel] | None = model
     for part in loc:
+        if isinstance(part, int):
+            parts.append(str(part))
+            continue
         kind = [each for each in kinds if _kind(each) == part]
         if len(kinds) > 1 and kind:
             kinds = kind

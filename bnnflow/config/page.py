@@ -1,7 +1,11 @@
-"""Every config key as a page: `python -m bnnflow.config.page > docs/config.md`."""
+"""Every config key as a page: `python -m bnnflow.config.page > docs/config.md`.
+
+With `campaign` after it: the tables of docs/campaigns.md.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bnnflow.config.base import Section
+from bnnflow.config.campaign import SETTINGS, CampaignConfig, Conditions, MaterialEntry
 from bnnflow.config.run import RunConfig
 
 HEAD = """# Config keys
@@ -30,6 +35,23 @@ def page() -> str:
         if name not in alone
     ]
     return "\n".join([HEAD, *tables, table("Outside the sections", ALONE, alone)])
+
+
+def campaign_tables() -> str:
+    """The keys of a campaign file, without the sections that are those of a run."""
+    groups: dict[str, type[Section]] = {
+        "Campaign": CampaignConfig,
+        "materials": MaterialEntry,
+        "conditions": Conditions,
+    }
+    return "\n".join(
+        table(title, _about(group), _own_keys(group.model_fields))
+        for title, group in groups.items()
+    )
+
+
+def _own_keys(fields: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
+    return {key: field for key, field in fields.items() if key not in SETTINGS}
 
 
 def _is_section(annotation: Any) -> bool:
@@ -60,4 +82,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(campaign_tables() if "campaign" in sys.argv[1:] else page(), end="")

@@ -24,6 +24,7 @@ from workflows.configs import find_config, shipped_configs
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "run",
+    "campaign",
     "resume",
     "status",
     "report",

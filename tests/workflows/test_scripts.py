@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from bnnflow.codec import load_record
-from bnnflow.config import check_run, load_config
+from bnnflow.config import check_run, load_campaign, load_config
 from bnnflow.data import read_run
 from bnnflow.errors import RunFolderError
 from bnnflow.records import Segment
+from workflows.campaign_plan import plan_campaign
 from workflows.configs import find_config
 from workflows.production import produce
 
@@ -25,6 +26,14 @@ def test_the_scripts_configs_can_run() -> None:
 
     for molecule in MOLECULES:
         check_run(config(molecule))
+
+
+def test_the_screening_script_and_its_config_file_are_the_same_campaign(tmp_path: Path) -> None:
+    from workflows.screen import CAMPAIGN
+
+    plan = plan_campaign(CAMPAIGN, tmp_path)
+    assert len(plan.runs) == 12 and not plan.bad
+    assert load_campaign(find_config("small-molecules")) == CAMPAIGN
 
 
 def trajectory(files: list[Path]) -> np.ndarray:
