@@ -25,6 +25,7 @@ def check_run(config: RunConfig) -> Structure:
     """
     structure = config.material.load()
     check_material(structure)
+    config.threshold.regions(structure)
     _check_dynamics(config, structure)
     check_reference(config, structure)
     _check_model(config, structure)
