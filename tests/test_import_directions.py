@@ -28,9 +28,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bnnflow": (),  # analysis, config, tasks: all of bnnflow
     "executors": ("bnnflow",),
     "workflows": ("bnnflow", "executors"),
-    "workflows.otf": ("bnnflow", "workflows.plan", "workflows.requests"),
+    "workflows.otf": ("bnnflow", "workflows.learning", "workflows.plan", "workflows.requests"),
     "workflows.plan": ("bnnflow",),
-    "workflows.requests": ("bnnflow", "workflows.plan"),
+    "workflows.learning": ("bnnflow", "workflows.plan"),
+    "workflows.requests": ("bnnflow", "workflows.learning", "workflows.plan"),
 }
 
 # Rooms whose libraries are limited, besides Python's own.
@@ -39,6 +40,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "bnnflow.uncertainty": ("numpy", "scipy"),
     "workflows.otf": (),
     "workflows.plan": (),
+    "workflows.learning": ("numpy",),
     "workflows.requests": (),
 }
 
