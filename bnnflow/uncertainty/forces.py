@@ -129,5 +129,6 @@ def update_forces(
     known, so the frame counts as fully correlated ones would, as one: nu is never too large. Raises
     ValueError as `update` does.
     """
-    squares = np.sum(errors**2, axis=1) / force_length_std(forces_std) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):  # `update` refuses what comes of it
+        squares = np.sum(errors**2, axis=1) / force_length_std(forces_std) ** 2
     return update(calibration, error=float(np.sqrt(np.mean(squares))), std=1.0)
