@@ -13,8 +13,8 @@ from bnnflow.errors import ConfigError
 from bnnflow.records import ForceRegion, Structure
 from bnnflow.units import from_kcal_per_mol
 
-REST = "rest"
-"""Name of the region of all atoms that stand in no named one."""
+ALL, REST = "all", "rest"
+"""Name of the region of the atoms that stand in no named one, without and with such ones."""
 
 
 class ForceRegionConfig(Section):
@@ -62,7 +62,8 @@ def force_regions(
         regions.append(ForceRegion(name, tuple(sorted(atoms)), limit))
     rest = tuple(sorted(set(range(len(structure))) - taken))
     if rest_kcal_per_mol_A is not None and rest:
-        regions.append(ForceRegion(REST, rest, from_kcal_per_mol(rest_kcal_per_mol_A)))
+        name = REST if named else ALL
+        regions.append(ForceRegion(name, rest, from_kcal_per_mol(rest_kcal_per_mol_A)))
     return tuple(regions)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from bnnflow import records
 from bnnflow.config.base import Section, without_nulls
-from bnnflow.config.forces import REST, ForceRegionConfig, force_regions
+from bnnflow.config.forces import ALL, REST, ForceRegionConfig, force_regions
 from bnnflow.units import from_kcal_per_mol
 
 ENERGY_STD_FRACTION: float = 0.1
@@ -41,10 +41,10 @@ class ThresholdConfig(Section):
     @model_validator(mode="after")
     def _regions_have_names(self) -> ThresholdConfig:
         for name in self.force_regions or {}:
-            if name == REST or not name.replace("-", "").replace("_", "").isalnum():
+            if name in (ALL, REST) or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(
                     f"has a force region {name!r}, expected letters, digits, - and _, and not "
-                    f"{REST}, which the other atoms are: rename it"
+                    f"{ALL} or {REST}: rename it"
                 )
         return self
 
