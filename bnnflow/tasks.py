@@ -64,7 +64,7 @@ def _recorded(
 
 @_recorded("propagate")
 def propagate(request: PropagateRequest) -> Segment:
-    """Drive MD with the ensemble until a frame is not trusted, or for the steps asked."""
+    """Drive MD with the ensemble until a frame is to be labelled, or for the steps asked."""
     ensemble = load_ensemble(request.potential, request.ensemble)
     return md_propagate(
         predict=lambda structure: predict_one(
@@ -75,6 +75,8 @@ def propagate(request: PropagateRequest) -> Segment:
         n_steps=request.n_steps,
         limit=request.limit,
         substitute=request.substitute,
+        audit_every_steps=request.audit_every_steps,
+        force_limits=request.force_limits,
     )
 
 

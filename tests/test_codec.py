@@ -18,9 +18,11 @@ from bnnflow.records import (
     Commit,
     Decision,
     EnsembleRef,
+    Estimates,
     Failed,
     Failure,
     FailureCause,
+    ForceVerdict,
     Label,
     LoopState,
     Phase,
@@ -112,6 +114,29 @@ def test_no_events(tmp_path: Path) -> None:
     found = round_trip(tmp_path, Commit(state, ()))
     assert isinstance(found, Commit)
     assert found.events == () and found.state.labels == ()
+
+
+def test_records_written_before_a_field_existed_have_its_default(tmp_path: Path) -> None:
+    """As in run folders older than moving averages, audits and the force criterion."""
+    state = LoopState(
+        Phase.DONE, checkpoint(np.random.default_rng(1)), Calibration(1.5, 10.0, 3, 2.0)
+    )
+    save_record(tmp_path / "record.h5", state)
+    with h5py.File(tmp_path / "record.h5", "r+") as file:
+        del file["estimates"]
+        del file["calibration"].attrs["decay"]
+    found = load_record(tmp_path / "record.h5", LoopState)
+    assert found.calibration == state.calibration
+    assert (found.reason, found.estimates) == (None, Estimates())
+
+
+def test_estimates_and_verdicts_come_back_equal(tmp_path: Path) -> None:
+    moving = Calibration(1.5, 10.0, 1.75, 3.25, decay=0.5)
+    verdict = ForceVerdict(2, 0.1, 0.2, 0.97)
+    decision = Decision(1, 0.5, 0.1, 0.2, 0.9, True, Reason.UNCERTAIN_FORCES, verdict)
+    for estimates in (Estimates(), Estimates(moving), Estimates(moving, (moving,) * 2, (moving,))):
+        assert round_trip(tmp_path, estimates) == estimates
+    assert round_trip(tmp_path, Asked(decision)) == Asked(decision)
 
 
 @pytest.mark.parametrize("length", [0, 1, 32768, 70000, 1_000_000])

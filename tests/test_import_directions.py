@@ -32,19 +32,22 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows.otf": (
         "bnnflow",
         "workflows.ahead",
+        "workflows.learning",
         "workflows.plan",
         "workflows.protocol",
         "workflows.requests",
     ),
     "workflows.ahead": (
         "bnnflow",
+        "workflows.learning",
         "workflows.plan",
         "workflows.protocol",
         "workflows.requests",
     ),
     "workflows.protocol": ("bnnflow",),
     "workflows.plan": ("bnnflow",),
-    "workflows.requests": ("bnnflow", "workflows.plan"),
+    "workflows.learning": ("bnnflow", "workflows.plan"),
+    "workflows.requests": ("bnnflow", "workflows.learning", "workflows.plan"),
 }
 
 # Rooms whose libraries are limited, besides Python's own.
@@ -55,6 +58,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "workflows.ahead": ("numpy",),
     "workflows.plan": (),
     "workflows.protocol": (),
+    "workflows.learning": ("numpy",),
     "workflows.requests": (),
 }
 

@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from bnnflow.records import Driven, LoopState, Outcome, Segment
+from bnnflow.records import Driven, FloatArray, LoopState, Outcome, Segment
+from workflows.learning import trusted_force_stds
 from workflows.plan import Plan
 from workflows.protocol import Begin, Drop, First, Request, Work
 from workflows.requests import driven, propagate_request, trusted_std
+
+_CALM = (Outcome.FINISHED, Outcome.UNCERTAIN, Outcome.AUDIT)
+"""Ends of a stretch whose every step is sound."""
 
 
 class Ahead:
@@ -31,6 +35,7 @@ class Ahead:
         self._plan = plan
         self._state = state
         self._limit = trusted_std(state, plan)
+        self._force_limits = trusted_force_stds(state, plan)
         self._stretches: list[Segment] = []
         self._open = True
         self._job: Begin | None = None
@@ -51,7 +56,7 @@ class Ahead:
             self._open = False
             return
         self._open = answer.outcome is Outcome.FINISHED
-        if len(answer.steps) and answer.outcome in (Outcome.FINISHED, Outcome.UNCERTAIN):
+        if len(answer.steps) and answer.outcome in _CALM:
             self._stretches.append(answer)
             self._state = replace(self._state, checkpoint=answer.checkpoint, substitute=None)
 
@@ -61,9 +66,10 @@ class Ahead:
         state: with the calibration of now, still at the start; its ensemble is the one that drove.
         """
         limit = trusted_std(state, self._plan)
+        forces = _tighter(self._force_limits, trusted_force_stds(state, self._plan))
         events = []
         for stretch in self._stretches:
-            if not _trusted(stretch, limit):
+            if not _trusted(stretch, limit, forces):
                 break
             events.append(driven(state, self._plan, stretch, limit))
             state = replace(state, checkpoint=stretch.checkpoint, substitute=None)
@@ -91,6 +97,17 @@ def meanwhile(work: Work, ahead: Ahead | None) -> Generator[Request, Any, Any]:
         ahead.take(answer)
 
 
-def _trusted(stretch: Segment, limit: float) -> bool:
-    """Whether all its frames are; one that a substitute drove has no sigma of its own."""
-    return not bool(np.any(stretch.energy_std > limit))
+def _trusted(stretch: Segment, limit: float, force_ratio: float) -> bool:
+    """Whether all its frames are; one that a substitute drove has no sigma of its own.
+
+    force_ratio: the largest that is trusted of a force std over the limit of when it was taken.
+    """
+    doubtful = bool(np.any(stretch.energy_std > limit))
+    if stretch.force_ratio is not None:
+        doubtful |= bool(np.any(stretch.force_ratio > force_ratio))
+    return not doubtful
+
+
+def _tighter(before: FloatArray | None, now: FloatArray | None) -> float:
+    """The least share of its limit that an atom still has."""
+    return 1.0 if before is None or now is None else float(np.min(now / before))

@@ -7,6 +7,7 @@ top to bottom it is the paper's algorithm:
     label the first frame; shift its energy onto the model's scale
     update all chains
     MD with the ensemble, until a frame is not trusted  ->  label it, calibrate, update, go on
+                          or due for an audit           ->  the same, into an estimate of its own
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from bnnflow.records import (
     Event,
     Failed,
     Failure,
-    Faults,
     Forcing,
     Label,
     Labelled,
@@ -34,13 +34,14 @@ from bnnflow.records import (
     Phase,
     Prediction,
     PredictRequest,
+    Reason,
     SampleResult,
     Structure,
     Updated,
 )
-from bnnflow.uncertainty import update
 from bnnflow.units import shifted_energy
 from workflows.ahead import Ahead, meanwhile
+from workflows.learning import learnt, within_limits
 from workflows.plan import Plan
 from workflows.protocol import Loop, Request
 from workflows.requests import (
@@ -90,7 +91,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
         foundation = yield from _predict(frame, None, plan)
         shift = _shifted(foundation.energy, -label.energy, plan)
     shifted = _shifted(label.energy, shift, plan)
-    event, calibrated = _compare(state, name, label, shifted, plan.faults)
+    event, calibrated = _compare(state, name, label, shifted, plan)
     labelled = replace(
         calibrated,
         phase=Phase.UPDATE,
@@ -99,7 +100,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
         n_requests=state.n_requests + 1,
         substitute=Forcing(frame.positions, shifted, label.forces, label.stress),
     )
-    if ahead is None or abs(event.error) > plan.threshold:
+    if ahead is None or not within_limits(plan, event):
         return (yield from _commit(labelled, *first, event))
     labelled = replace(labelled, substitute=_own_forcing(state), ahead=True)
     beyond, stretches = ahead.accept(labelled)
@@ -118,21 +119,21 @@ def _own_forcing(state: LoopState) -> Forcing:
 
 
 def _compare(
-    state: LoopState, name: str, label: Label, shifted: float, faults: Faults
+    state: LoopState, name: str, label: Label, shifted: float, plan: Plan
 ) -> tuple[Labelled, LoopState]:
     """Error of the prediction made before any training on this label, and what it teaches.
 
     The first frame has no prediction and never enters the calibration; nor does what `faults` skip.
     """
-    prediction, calibration = state.prediction, state.calibration
-    error = float("nan")
+    prediction, error, after = state.prediction, float("nan"), state
     if prediction is not None:
         error = prediction.energy - shifted
-        if len(state.labels) >= faults.uncalibrated_labels:
-            calibration = update(calibration, error=error, std=prediction.energy_std)
+        if len(state.labels) >= plan.faults.uncalibrated_labels:
+            after = learnt(state, plan, label, prediction, error)
     step = state.checkpoint.step + (prediction is not None)
-    event = Labelled(name, step, label, prediction, shifted, error, calibration)
-    return event, replace(state, calibration=calibration)
+    reason = state.reason if prediction is not None else Reason.FIRST_FRAME
+    learned = (after.calibration, reason, after.estimates)
+    return Labelled(name, step, label, prediction, shifted, error, *learned), after
 
 
 def _shifted(energy: float, shift: float, plan: Plan) -> float:
@@ -160,8 +161,10 @@ def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
 
 
 def _past_the_frame(state: LoopState, plan: Plan) -> tuple[LoopState, str]:
-    """On without the label: by other noise, or, where MD has none, by the ensemble's own forces."""
-    if stage_at(plan.dynamics, state.checkpoint.step).kind == "langevin":
+    """On without the label: by other noise, or by the ensemble's own forces, where MD has no noise
+    or the frame was trusted and only due for an audit."""
+    langevin = stage_at(plan.dynamics, state.checkpoint.step).kind == "langevin"
+    if langevin and state.reason is not Reason.AUDIT:
         rewound = replace(state, checkpoint=with_new_noise(state.checkpoint))
         return rewound, "frame dropped, MD goes on with new noise"
     on_ensemble = replace(state, substitute=_own_forcing(state))
@@ -231,7 +234,7 @@ def _sample(
 
 
 def _propagate(state: LoopState, plan: Plan) -> Loop:
-    """MD with the ensemble until the end of the segment, or until a frame is not trusted."""
+    """MD with the ensemble until the end of the segment, or until a frame is to be labelled."""
     limit = trusted_std(state, plan)
     n_steps = min(plan.segment_steps, plan.n_steps - state.checkpoint.step)
     segment = yield propagate_request(state, plan, n_steps, limit)
@@ -240,10 +243,15 @@ def _propagate(state: LoopState, plan: Plan) -> Loop:
         return (yield from _stop(state, segment, f"{where}: the run is safe up to there"))
     moved = replace(state, checkpoint=segment.checkpoint, substitute=None)
     events: list[Event] = [driven(state, plan, segment, limit)]
-    if segment.outcome is Outcome.UNCERTAIN:
-        events.append(asked(state, plan, segment))
+    if segment.outcome is not Outcome.FINISHED:
+        question = asked(state, plan, segment)
+        events.append(question)
         moved = replace(
-            moved, phase=Phase.LABEL, frame=segment.frame, prediction=segment.prediction
+            moved,
+            phase=Phase.LABEL,
+            frame=segment.frame,
+            prediction=segment.prediction,
+            reason=question.decision.reason,
         )
     elif segment.checkpoint.step >= plan.n_steps:
         moved = replace(moved, phase=Phase.DONE)

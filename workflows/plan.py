@@ -9,6 +9,7 @@ from typing import Any
 from bnnflow.records import (
     Dynamics,
     Faults,
+    ForceRegion,
     Handling,
     PotentialSpec,
     RtoSpec,
@@ -25,7 +26,9 @@ class Plan:
     continue_on: "reference" or "ensemble" forces at a labelled frame; while_labelling: what MD does
     until the new ensemble is there, "wait" or "rewind" (`workflows.ahead`); failure_budget: failed
     tasks of one kind that the run survives; folder: the run folder; faults: of published code,
-    to reproduce.
+    to reproduce; audit_every_steps: trusted frames whose step is a multiple of it are labelled too;
+    calibration_use: the labels that the rule learns from, "requested", "audit" or "both";
+    force_regions: of the force criterion, none without one.
     """
 
     folder: str
@@ -48,3 +51,6 @@ class Plan:
     seed: int
     while_labelling: str = "wait"
     faults: Faults = field(default_factory=Faults)
+    audit_every_steps: int | None = None
+    calibration_use: str = "requested"
+    force_regions: tuple[ForceRegion, ...] = ()

@@ -11,9 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from bnnflow.data import RunData
-from bnnflow.records import Asked, Commit, Driven, Failed, Labelled, Reason, Spent, Updated
+from bnnflow.records import (
+    Asked,
+    Commit,
+    Decision,
+    Driven,
+    Failed,
+    Labelled,
+    Reason,
+    Spent,
+    Updated,
+)
 from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
 from bnnflow.units import to_kcal_per_mol
+from workflows.learning import rule_calibration
 from workflows.plan import Plan
 
 TIMES = ("md", "label", "update", "queued", "idle")
@@ -35,7 +46,12 @@ class Progress:
     def catch_up(self, run: RunData) -> None:
         """Take over what earlier sessions of this run did."""
         self.labels = len(run.labels.error)
-        self.errors = [float(error) for error in run.labels.error if np.isfinite(error)]
+        labels = zip(run.labels.error, run.labels.reason, strict=True)
+        self.errors = [
+            float(error)
+            for error, reason in labels
+            if np.isfinite(error) and reason != Reason.AUDIT.value
+        ]
         for kind, seconds in zip(run.timing.kind, run.timing.seconds, strict=True):
             self.seconds[str(kind)] += float(seconds)
 
@@ -67,13 +83,8 @@ class Progress:
                 self.seconds[kind] += seconds
             case Failed(failure=failure, action=action):
                 return f"{failure.task} failed, {failure.cause}: {failure.message} ({action})"
-            case Asked(decision=d) if d.reason is Reason.FIRST_FRAME:
-                return "labelling the first frame"
-            case Asked(decision=d):
-                return (
-                    f"step {d.step}: P(|error| < K) = {d.probability:.3f}, sigma "
-                    f"{to_kcal_per_mol(d.energy_std):.3f} kcal/mol: asking for a label"
-                )
+            case Asked(decision=decision):
+                return _asked(decision)
         return ""
 
     def _labelled(self, event: Labelled) -> str:
@@ -81,7 +92,8 @@ class Progress:
         took = f"label {event.name} took {event.label.seconds:.1f} s"
         if event.prediction is None:
             return f"{took} (first frame)"
-        self.errors.append(event.error)
+        if event.reason is not Reason.AUDIT:
+            self.errors.append(event.error)
         sigma = to_kcal_per_mol(event.prediction.energy_std)
         return f"{took}: error {to_kcal_per_mol(event.error):+.3f}, sigma {sigma:.3f} kcal/mol"
 
@@ -99,7 +111,7 @@ class Progress:
 
     def _warn(self, commit: Commit) -> None:
         stuck = locked_in(
-            commit.state.calibration,
+            rule_calibration(commit.state, self.plan),
             floor_std=self.plan.energy_std,
             threshold=self.plan.threshold,
             confidence=self.plan.confidence,
@@ -118,6 +130,22 @@ def log_to(file: Path) -> Callable[[str], None]:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     return write
+
+
+def _asked(decision: Decision) -> str:
+    if decision.reason is Reason.FIRST_FRAME:
+        return "labelling the first frame"
+    probability = f"P(|error| < K) = {decision.probability:.3f}"
+    if decision.reason is Reason.AUDIT:
+        return f"step {decision.step}: audit of a trusted frame, {probability}"
+    if decision.reason is Reason.UNCERTAIN_FORCES and decision.force is not None:
+        std, limit = (to_kcal_per_mol(part) for part in (decision.force.std, decision.force.limit))
+        return (
+            f"step {decision.step}: force of atom {decision.force.atom}, std {std:.3f} of "
+            f"{limit:.3f} kcal/mol/Å: asking for a label"
+        )
+    sigma = to_kcal_per_mol(decision.energy_std)
+    return f"step {decision.step}: {probability}, sigma {sigma:.3f} kcal/mol: asking for a label"
 
 
 def _updated(event: Updated) -> str:

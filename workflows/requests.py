@@ -16,6 +16,7 @@ from bnnflow.records import (
     FailureCause,
     Forcing,
     LoopState,
+    Outcome,
     Prediction,
     PropagateRequest,
     Reason,
@@ -26,6 +27,7 @@ from bnnflow.records import (
     Structure,
 )
 from bnnflow.uncertainty import decide, largest_trusted_std, probability_within
+from workflows.learning import force_verdict, rule_calibration, trusted_force_stds
 from workflows.plan import Plan
 
 Value = TypeVar("Value")
@@ -76,7 +78,7 @@ def smaller(schedule: ScheduleSpec | RtoSpec) -> str:
 def driven(state: LoopState, plan: Plan, segment: Segment, limit: float) -> Driven:
     """A stretch of MD as an event. limit: largest trusted sigma* on it, eV."""
     probability = probability_within(
-        state.calibration, std=segment.energy_std, threshold=plan.threshold
+        rule_calibration(state, plan), std=segment.energy_std, threshold=plan.threshold
     )
     version = present(state.ensemble).version
     return Driven(segment, limit, probability, version)
@@ -93,27 +95,32 @@ def propagate_request(state: LoopState, plan: Plan, n_steps: int, limit: float) 
         n_steps=n_steps,
         limit=limit,
         substitute=state.substitute,
+        audit_every_steps=plan.audit_every_steps,
+        force_limits=trusted_force_stds(state, plan),
     )
 
 
 def trusted_std(state: LoopState, plan: Plan) -> float:
     """The largest sigma* that is trusted now, eV."""
     return largest_trusted_std(
-        state.calibration, threshold=plan.threshold, confidence=plan.confidence
+        rule_calibration(state, plan), threshold=plan.threshold, confidence=plan.confidence
     )
 
 
 def asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
     """The rule, applied to the frame at which a stretch ended."""
     step = segment.checkpoint.step + 1
+    prediction = present(segment.prediction)
     return Asked(
         decide(
-            state.calibration,
+            rule_calibration(state, plan),
             step=step,
             time_fs=step * plan.dynamics.timestep_fs,
-            std=present(segment.prediction).energy_std,
+            std=prediction.energy_std,
             threshold=plan.threshold,
             confidence=plan.confidence,
+            force=force_verdict(state, plan, prediction),
+            audit=segment.outcome is Outcome.AUDIT,
         )
     )
 

@@ -172,6 +172,9 @@ def make_plan(
         failure_budget=config.reference.failure_budget,
         seed=derived_seed(config.run.seed, "chains", config.material.name),
         faults=config.faults,
+        audit_every_steps=config.calibration.audit_every_steps,
+        calibration_use=config.calibration.use,
+        force_regions=config.threshold.regions(structure),
     )
 
 
@@ -258,6 +261,7 @@ def _first_state(config: RunConfig, structure: Structure) -> LoopState:
         checkpoint=checkpoint,
         calibration=config.calibration.record(),
         frame=checkpoint.structure,
+        estimates=config.calibration.estimates(len(config.threshold.regions(structure))),
     )
 
 

@@ -145,6 +145,18 @@ def calibration_history(
     return figure
 
 
+def force_ratio(time: FloatArray, ratio: FloatArray, asked: FloatArray) -> Figure:
+    """Largest force std over its limit along MD (time, ps), with the labels asked for forces."""
+    figure = blank(height=2.6)
+    axes = figure.axes[0]
+    axes.plot(time, ratio, c=BLUE, lw=0.8, label="largest std / limit", rasterized=len(time) > 5000)
+    axes.axhline(1.0, c=RED, lw=1, label="limit")
+    axes.plot(asked, np.ones(len(asked)), "o", ms=5, mfc="none", c=RED, label="label for forces")
+    axes.set(xlabel=TIME, ylabel="force std / limit", ylim=(0, None))
+    _legend(axes)
+    return figure
+
+
 def update_diagnostics(
     versions: Sequence[int],
     temperature: FloatArray,

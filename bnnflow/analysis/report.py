@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from bnnflow.analysis import sections
+from bnnflow.analysis import option_sections, sections
 from bnnflow.analysis.canvas import styled, to_svg
 from bnnflow.analysis.motion.results import ANALYSIS_FILE
 from bnnflow.analysis.motion.sections import motion_sections
@@ -25,7 +25,9 @@ REPORT_FILE = "report.html"
 FIGURES: tuple[Callable[[Run], sections.Section | None], ...] = (
     sections.labels,
     sections.errors,
+    option_sections.audits,
     sections.sigma,
+    option_sections.forces,
     sections.energy,
     sections.torsion,
     sections.timing,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.data import RunData, read_run
-from bnnflow.records import EnsembleRef, FloatArray, IntArray, Reason, Structure
-from bnnflow.uncertainty import largest_trusted_std, locked_in
+from bnnflow.records import Calibration, EnsembleRef, FloatArray, IntArray, Reason, Structure
+from bnnflow.uncertainty import energy_calibration, largest_trusted_std, locked_in
 
 KINDS: tuple[str, ...] = ("md", "label", "update", "idle")
 """Kinds of wall time, in the order they are shown."""
@@ -41,10 +41,18 @@ class Run:
         return self.config.threshold.energy_std_eV(self.n_atoms)
 
     @property
+    def calibration(self) -> Calibration:
+        """The one by which energies are judged now."""
+        state = self.data.state
+        return energy_calibration(
+            state.calibration, state.estimates.audit, self.config.calibration.use
+        )
+
+    @property
     def limit(self) -> float:
         """Largest sigma* trusted now, eV."""
         return largest_trusted_std(
-            self.data.state.calibration,
+            self.calibration,
             threshold=self.threshold,
             confidence=self.config.threshold.confidence,
         )
@@ -53,7 +61,7 @@ class Run:
     def locked_in(self) -> bool:
         """Whether the floor alone asks for a label at every step (DECISIONS 3)."""
         return locked_in(
-            self.data.state.calibration,
+            self.calibration,
             floor_std=self.floor,
             threshold=self.threshold,
             confidence=self.config.threshold.confidence,
@@ -75,15 +83,16 @@ class Run:
     @property
     def interventions(self) -> NDArray[np.bool_]:
         """(n_labels,) labels asked for because of uncertainty: not the first frame, no audits."""
-        labels, decisions = self.data.labels, self.data.decisions
-        audits = [
-            step
-            for step, reason in zip(decisions.step, decisions.reason, strict=True)
-            if reason == Reason.AUDIT.value
-        ]
+        labels = self.data.labels
         asked = np.isfinite(labels.energy_std) & np.isfinite(labels.error)
         asked &= np.arange(len(asked)) > 0
-        return np.asarray(asked & ~np.isin(labels.step, audits))
+        return np.asarray(asked & ~self.audits)
+
+    @property
+    def audits(self) -> NDArray[np.bool_]:
+        """(n_labels,) labels of trusted frames, asked for by the clock."""
+        reasons = np.array(self.data.labels.reason, dtype=str)
+        return np.asarray(reasons == Reason.AUDIT.value)
 
     @property
     def ensemble(self) -> EnsembleRef | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from bnnflow.analysis import conformers, figures
 from bnnflow.analysis.run import Run
-from bnnflow.records import FloatArray
-from bnnflow.uncertainty import largest_trusted_std, predictive_std
+from bnnflow.records import Calibration, FloatArray
+from bnnflow.uncertainty import energy_calibration, largest_trusted_std, predictive_std
 from bnnflow.units import to_kcal_per_mol
 
 NO_MD = "No MD step yet."
@@ -51,7 +51,7 @@ def errors(run: Run) -> Section:
     asked, table = run.interventions, run.data.labels
     if not asked.any():
         return Section("errors", "Error against σ* at labels", "No frame was uncertain yet.")
-    error = _kcal(table.error[asked])
+    error = kcal(table.error[asked])
     above = int(np.count_nonzero(np.abs(error) > to_kcal_per_mol(run.threshold)))
     return Section(
         "errors",
@@ -60,7 +60,7 @@ def errors(run: Run) -> Section:
         f"{to_kcal_per_mol(run.threshold):.3g} kcal/mol; the rule allows "
         f"{1.0 - run.config.threshold.confidence:.0%}.",
         figures.error_against_sigma(
-            _kcal(table.energy_std[asked]), error, to_kcal_per_mol(run.threshold)
+            kcal(table.energy_std[asked]), error, to_kcal_per_mol(run.threshold)
         ),
     )
 
@@ -79,7 +79,7 @@ def energy(run: Run) -> Section:
         f"The mean temperature is {np.mean(table.temperature):.0f} K; jumps in the energy come "
         "with labelled frames and updates.",
         figures.energy_and_temperature(
-            table.time_fs / 1000.0, _kcal(table.energy), table.temperature, shown
+            table.time_fs / 1000.0, kcal(table.energy), table.temperature, shown
         ),
     )
 
@@ -97,10 +97,10 @@ def sigma(run: Run) -> Section:
         "(circles), a label is asked for.",
         figures.sigma_and_limit(
             table.time_fs / 1000.0,
-            _kcal(table.energy_std),
-            _kcal(table.limit),
+            kcal(table.energy_std),
+            kcal(table.limit),
             run.data.labels.time_fs[asked] / 1000.0,
-            _kcal(run.data.labels.energy_std[asked]),
+            kcal(run.data.labels.energy_std[asked]),
             to_kcal_per_mol(run.floor),
         ),
     )
@@ -148,28 +148,42 @@ def calibration(run: Run) -> Section:
     """Calibration after each label; the first frame does not enter it."""
     if not run.data.labels.name:
         return Section("calibration", "Calibration history", "No label yet.")
-    counts, sums = run.data.labels.calibration_count, run.data.labels.calibration_sum_squares
-    first = run.config.calibration.record()
-    states = [
-        type(first)(first.shape, first.scale, int(count), float(total))
-        for count, total in zip(counts, sums, strict=True)
-    ]
+    states = calibration_history(run)
+    counts, sums = (
+        np.array([getattr(state, name) for state in states]) for name in ("count", "sum_squares")
+    )
     confidence = run.config.threshold.confidence
     limits = [
         largest_trusted_std(state, threshold=run.threshold, confidence=confidence)
         for state in states
     ]
-    now = float(predictive_std(run.data.state.calibration, std=1.0))
+    now = float(predictive_std(run.calibration, std=1.0))
     return Section(
         "calibration",
         "Calibration history",
         f"Errors are now taken to be {now:.2f} times σ*; above 1, the ensemble alone is too sure.",
         figures.calibration_history(
-            np.where(counts > 0, sums / np.maximum(counts, 1), np.nan),
+            np.where(counts > 0, sums / np.where(counts > 0, counts, 1), np.nan),
             np.array([float(predictive_std(state, std=1.0)) for state in states]),
-            _kcal(np.array(limits)),
+            kcal(np.array(limits)),
         ),
     )
+
+
+def calibration_history(run: Run) -> list[Calibration]:
+    """The calibration that energies were judged by after each label."""
+    table, start = run.data.labels, run.config.calibration.record()
+
+    def after(count: float, sum_squares: float) -> Calibration:
+        return replace(start, count=float(count), sum_squares=float(sum_squares))
+
+    def audit(count: float, sum_squares: float) -> Calibration | None:
+        return after(count, sum_squares) if np.isfinite(count) else None
+
+    requested = map(after, table.calibration_count, table.calibration_sum_squares)
+    audits = map(audit, table.audit_count, table.audit_sum_squares)
+    use = run.config.calibration.use
+    return [energy_calibration(*pair, use) for pair in zip(requested, audits, strict=True)]
 
 
 def updates(run: Run) -> Section:
@@ -185,8 +199,8 @@ def updates(run: Run) -> Section:
         figures.update_diagnostics(
             table.version.tolist(),
             table.kinetic_temperature,
-            _kcal(table.energy_rmse),
-            _kcal(table.force_rmse),
+            kcal(table.energy_rmse),
+            kcal(table.force_rmse),
             run.config.sampler.stationary_temperature,
             table.acceptance,
         ),
@@ -198,7 +212,7 @@ def validation(run: Run, figures_of: Mapping[str, Any]) -> Section:
     frames = figures_of["per_frame"]
     shared = np.asarray(frames["reference_eV"])
     tuned, foundation = (
-        _kcal(np.asarray(frames[name]) - shared) for name in ("fine_tuned_eV", "foundation_eV")
+        kcal(np.asarray(frames[name]) - shared) for name in ("fine_tuned_eV", "foundation_eV")
     )
     return Section(
         "validation",
@@ -209,7 +223,7 @@ def validation(run: Run, figures_of: Mapping[str, Any]) -> Section:
             np.asarray(frames["time_fs"]) / 1000.0,
             tuned,
             foundation,
-            _kcal(np.asarray(frames["energy_std_eV"])),
+            kcal(np.asarray(frames["energy_std_eV"])),
             to_kcal_per_mol(run.threshold),
         ),
     )
@@ -225,5 +239,6 @@ def _enrichment_text(found: conformers.Enrichment) -> str:
     )
 
 
-def _kcal(values: FloatArray) -> FloatArray:
+def kcal(values: FloatArray) -> FloatArray:
+    """Energies in eV as kcal/mol."""
     return np.asarray(to_kcal_per_mol(1.0) * np.asarray(values, dtype=np.float64))

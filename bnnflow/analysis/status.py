@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bnnflow.analysis import metrics
+from bnnflow.analysis import criteria, metrics
 from bnnflow.analysis.run import Run, load
-from bnnflow.uncertainty import LOCK_IN_REMEDIES, degrees_of_freedom, predictive_std
+from bnnflow.records import Reason
+from bnnflow.uncertainty import LOCK_IN_REMEDIES
 from bnnflow.units import to_kcal_per_mol
 
 
@@ -24,6 +25,7 @@ def status(folder: Path) -> dict[str, Any]:
 def of_run(run: Run) -> dict[str, Any]:
     """`status` of a run that was read already."""
     state, ensemble = run.data.state, run.data.state.ensemble
+    forces = criteria.force_figures(run)
     return {
         "folder": str(run.folder),
         "material": run.config.material.name,
@@ -35,7 +37,11 @@ def of_run(run: Run) -> dict[str, Any]:
         "label_requests": state.n_requests,
         "threshold_kcal_per_mol": to_kcal_per_mol(run.threshold),
         "above_threshold": _above(run),
-        "calibration": _calibration(run),
+        "calibration": criteria.calibration_figures(state.calibration),
+        "label_reasons": criteria.label_reasons(run),
+        "audits": criteria.audit_figures(run),
+        "forces": forces,
+        "force_std_over_limit": criteria.last_force_ratio(run) if forces else None,
         "energy_std_kcal_per_mol": _finite(to_kcal_per_mol(run.last_sigma())),
         "limit_kcal_per_mol": _finite(to_kcal_per_mol(run.limit)),
         "energy_std_over_limit": _finite(run.last_sigma() / run.limit),
@@ -63,13 +69,16 @@ def status_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("material", f"{figures['material']} ({figures['phase']})"),
         ("MD time", f"{figures['md_time_ps']:.3f} of {figures['md_length_ps']:g} ps, "
                     f"{figures['steps']:,} steps"),
-        ("labels", f"{figures['labels']} ({figures['label_requests']} requested)"),
+        ("labels", f"{figures['labels']} ({figures['label_requests']} requested)"
+                   f"{_reasons_text(figures['label_reasons'])}"),
         ("above K at interventions", share_text(figures["above_threshold"])),
         ("RMSE at interventions", _kcal_text(figures["above_threshold"]["rmse_kcal_per_mol"])),
         ("threshold K", f"{figures['threshold_kcal_per_mol']:.3g} kcal/mol"),
         ("σ* now / limit", _ratio_text(figures)),
         ("calibration", f"errors {_number(calibration['widening'])} × σ* expected, "
-                        f"{calibration['count']} counted"),
+                        f"{calibration['count']:.4g} counted"),
+        *criteria.audit_rows(figures["audits"], _audit_share(figures["audits"])),
+        *criteria.force_rows(figures["forces"], figures["force_std_over_limit"]),
         ("ensemble", _ensemble_text(figures)),
         ("wall time", ", ".join(f"{kind} {spent:,.0f} s" for kind, spent in seconds.items())),
         ("failed tasks", _failure_text(figures)),
@@ -103,17 +112,16 @@ def _above(run: Run) -> dict[str, Any]:
     return share_figures(metrics.share_above(errors, run.threshold)) | {"rmse_kcal_per_mol": rmse}
 
 
-def _calibration(run: Run) -> dict[str, Any]:
-    found = run.data.state.calibration
-    mean_square = found.sum_squares / found.count if found.count else None
-    return {
-        "shape": found.shape,
-        "scale": found.scale,
-        "count": found.count,
-        "mean_square": mean_square,
-        "degrees_of_freedom": degrees_of_freedom(found),
-        "widening": float(predictive_std(found, std=1.0)),
-    }
+def _audit_share(audits: dict[str, Any] | None) -> str:
+    return "" if audits is None else share_text(audits)
+
+
+def _reasons_text(reasons: dict[str, int]) -> str:
+    """Why, where there is more than one answer besides the first frame."""
+    beside = {reason: n for reason, n in reasons.items() if reason != Reason.FIRST_FRAME.value}
+    if set(beside) <= {Reason.UNCERTAIN.value}:
+        return ""
+    return ": " + ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons.items())
 
 
 def _ratio_text(figures: dict[str, Any]) -> str:

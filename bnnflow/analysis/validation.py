@@ -126,7 +126,7 @@ def judge(
         tuned_accuracy=accuracy(tuned, truth),
         foundation_accuracy=accuracy(foundation, truth),
         tuned_uncertainty=uncertainty(
-            tuned, truth, threshold=run.threshold, calibration=run.data.state.calibration
+            tuned, truth, threshold=run.threshold, calibration=run.calibration
         ),
         foundation_above=metrics.share_above(off, run.threshold),
         seconds=0.0,

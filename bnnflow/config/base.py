@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -11,3 +14,8 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
     )
+
+
+def without_nulls(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """A section without those of these keys that are not set."""
+    return {key: each for key, each in values.items() if key not in keys or each is not None}

@@ -26,6 +26,7 @@ def check_run(config: RunConfig, structure: Structure | None = None) -> Structur
     if structure is None:
         structure = config.material.load()
     check_material(structure)
+    config.threshold.regions(structure)
     _check_dynamics(config, structure)
     check_reference(config, structure)
     _check_model(config, structure)

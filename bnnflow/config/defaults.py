@@ -31,7 +31,13 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 
 COMPAT_FIXED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "rensmeyer2026": {
-        "calibration": {"shape": 1.5, "scale": 10.0},
+        "threshold": {"force_kcal_per_mol_A": None, "force_regions": None},
+        "calibration": {
+            "shape": 1.5,
+            "scale": 10.0,
+            "audit_every_steps": None,
+            "moving_average_labels": None,
+        },
         "sampler": {
             "schedule": "published",
             "noise_free_fraction": 398 / 2000,
@@ -41,7 +47,7 @@ COMPAT_FIXED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "run": {"continue_on": "reference"},
     },
 }
-"""Preset -> section -> key -> the only value that it allows (DECISIONS 2, 5, 19)."""
+"""Preset -> section -> key -> the only value that it allows (DECISIONS 2, 4, 5, 19, 20)."""
 
 COMPAT_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]] = {
     "rensmeyer2026": {

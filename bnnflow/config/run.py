@@ -15,14 +15,13 @@ from bnnflow.config.base import Section
 from bnnflow.config.defaults import COMPAT_FIXED, fill_defaults
 from bnnflow.config.dynamics import DynamicsConfig
 from bnnflow.config.limits import LimitsConfig
+from bnnflow.config.rule import CalibrationConfig, ThresholdConfig
 from bnnflow.config.sections import (
-    CalibrationConfig,
     MaterialConfig,
     PotentialConfig,
     ReferenceConfig,
     RunSettings,
     SamplerConfig,
-    ThresholdConfig,
 )
 from bnnflow.config.yaml_values import dump_yaml
 
@@ -76,6 +75,17 @@ class RunConfig(Section):
                         f"compat is {self.compat}, but {section}.{key} is {found}, expected "
                         f"{expected}: remove {section}.{key}, or compat"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _forces_are_judged(self) -> RunConfig:
+        """A number set without a force criterion would have no effect."""
+        for key in ("force_shape", "force_scale"):
+            if getattr(self.calibration, key) is not None and not self.threshold.limits_forces:
+                raise ValueError(
+                    f"has calibration.{key}, but no force criterion, expected "
+                    f"threshold.force_kcal_per_mol_A or force_regions: set one, or remove {key}"
+                )
         return self
 
     @model_serializer(mode="wrap")

@@ -25,9 +25,6 @@ from bnnflow.config.base import Section
 from bnnflow.materials import load_structure
 from bnnflow.units import from_kcal_per_mol
 
-ENERGY_STD_FRACTION: float = 0.1
-"""Fixed likelihood std of the energy as a share of the threshold K [R26, METHOD 1]."""
-
 
 class MaterialConfig(Section):
     """The atoms to simulate, and their electronic state."""
@@ -119,50 +116,6 @@ class PotentialConfig(Section):
             dtype=self.dtype,
             device=self.device,
         )
-
-
-class ThresholdConfig(Section):
-    """K, the energy error that must not be exceeded, and how surely."""
-
-    energy_kcal_per_mol: float | None = Field(default=None, gt=0, description="K, kcal/mol")
-    energy_eV: float | None = Field(default=None, gt=0, description="K, eV; instead of kcal/mol")
-    per: Literal["cell", "atom"] = Field(default="cell", description="K is of the cell or per atom")
-    confidence: float = Field(
-        default=0.95, gt=0, lt=1, description="label when P(|error| < K) is below this"
-    )
-
-    @model_validator(mode="after")
-    def _one_energy(self) -> ThresholdConfig:
-        if (self.energy_kcal_per_mol is None) == (self.energy_eV is None):
-            found = "neither" if self.energy_eV is None else "both"
-            raise ValueError(
-                f"has {found} of energy_kcal_per_mol and energy_eV, expected exactly one: "
-                "set one, and null for the other"
-            )
-        return self
-
-    def energy_threshold_eV(self, n_atoms: int) -> float:  # noqa: N802 - a unit
-        """K of the whole cell, eV [METHOD 1]."""
-        if self.energy_eV is not None:
-            energy = self.energy_eV
-        else:
-            energy = from_kcal_per_mol(self.energy_kcal_per_mol or 0.0)
-        return energy * n_atoms if self.per == "atom" else energy
-
-    def energy_std_eV(self, n_atoms: int) -> float:  # noqa: N802 - a unit
-        """Fixed likelihood std of the cell's energy, 0.1 K, eV [R26, METHOD 1]."""
-        return ENERGY_STD_FRACTION * self.energy_threshold_eV(n_atoms)
-
-
-class CalibrationConfig(Section):
-    """Gamma prior over the precision factor of the error model (METHOD 5)."""
-
-    shape: float = Field(gt=0, description="a; default by family (MACE and CHGNet 1.5, NequIP 3)")
-    scale: float = Field(gt=0, description="b; default by family (10)")
-
-    def record(self) -> records.Calibration:
-        """The calibration before any label."""
-        return records.Calibration(shape=self.shape, scale=self.scale)
 
 
 class SamplerConfig(Section):

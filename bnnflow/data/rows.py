@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bnnflow.records import (
     Asked,
+    Calibration,
     Driven,
     Event,
     Failed,
@@ -47,11 +48,23 @@ def _driven(event: Driven, timestep_fs: float) -> Rows:
         "limit": np.full(m, event.limit),
         "probability": event.probability,
         "ensemble_version": np.full(m, event.ensemble_version),
+        "force_ratio": _or_nan(segment.force_ratio, (m,)),
     }
 
 
 def _asked(event: Asked, _timestep_fs: float) -> Rows:
-    return _one({**vars(event.decision), "reason": event.decision.reason.value})
+    decision, force = event.decision, event.decision.force
+    row = {name: value for name, value in vars(decision).items() if name != "force"}
+    return _one(
+        {
+            **row,
+            "reason": decision.reason.value,
+            "worst_atom": -1 if force is None else force.atom,
+            "force_std": np.nan if force is None else force.std,
+            "force_limit": np.nan if force is None else force.limit,
+            "force_probability": np.nan if force is None else force.probability,
+        }
+    )
 
 
 def _labelled(event: Labelled, timestep_fs: float) -> Rows:
@@ -67,13 +80,30 @@ def _labelled(event: Labelled, timestep_fs: float) -> Rows:
             "cells": structure.cell,
             "stress": _or_nan(label.stress, (6,)),
             "details": json.dumps(label.details, default=_plain),
-            "calibration_count": event.calibration.count,
-            "calibration_sum_squares": event.calibration.sum_squares,
+            "reason": "" if event.reason is None else event.reason.value,
+            **_calibrated("calibration", event.calibration),
+            **_calibrated("audit", event.estimates.audit),
+            **_calibrated_forces("force", event.estimates.forces),
+            **_calibrated_forces("audit_force", event.estimates.audit_forces),
             **{name: getattr(label, name) for name in ("energy", "forces", "level")},
             **{name: getattr(label, name) for name in ("seconds", "host", "directory")},
             **_predicted(event.prediction, label.forces.shape),
         }
     )
+
+
+def _calibrated(name: str, found: Calibration | None) -> Rows:
+    return {
+        f"{name}_count": np.nan if found is None else float(found.count),
+        f"{name}_sum_squares": np.nan if found is None else found.sum_squares,
+    }
+
+
+def _calibrated_forces(name: str, found: Sequence[Calibration]) -> Rows:
+    return {
+        f"{name}_count": np.array([float(each.count) for each in found]),
+        f"{name}_sum_squares": np.array([each.sum_squares for each in found]),
+    }
 
 
 def _predicted(prediction: Prediction | None, shape: tuple[int, ...]) -> Rows:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from bnnflow.records import FloatArray, IntArray
 
-Axis = int | Literal["atoms", "members"]
+Axis = int | Literal["atoms", "members", "regions"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """Type and row shape of a dataset; "atoms" is fixed per run, "members" grows when needed."""
+    """Type and row shape of a dataset; "atoms" is fixed per run, others grow when needed."""
 
     kind: type
     shape: tuple[Axis, ...] = ()
@@ -33,6 +33,7 @@ AtomVectors = Annotated[FloatArray, Column(float, ("atoms", 3))]
 CellRows = Annotated[FloatArray, Column(float, (3, 3))]
 Stresses = Annotated[FloatArray, Column(float, (6,))]
 PerMember = Annotated[FloatArray, Column(float, ("members",))]
+PerRegion = Annotated[FloatArray, Column(float, ("regions",))]
 
 
 @cache
@@ -47,7 +48,8 @@ class Trajectory:
     """One row per MD step taken.
 
     energy_std: sigma*, eV, NaN where the reference drove the step; limit: largest trusted sigma*,
-    eV; probability: calibrated P(|energy error| < K); ensemble_version: of the driving ensemble.
+    eV; probability: calibrated P(|energy error| < K); ensemble_version: of the driving ensemble;
+    force_ratio: largest predicted force std over its limit, NaN without a force criterion.
     """
 
     steps: Integers
@@ -61,11 +63,16 @@ class Trajectory:
     positions: AtomVectors
     cells: CellRows
     ensemble_version: Integers
+    force_ratio: Reals
 
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """One row per frame that the rule was applied to (`records.Decision`)."""
+    """One row per frame that the rule was applied to (`records.Decision`).
+
+    worst_atom, force_std, force_limit (eV/Å), force_probability: `records.ForceVerdict`; -1 and NaN
+    without a force criterion.
+    """
 
     step: Integers
     time_fs: Reals
@@ -74,6 +81,10 @@ class Decisions:
     probability: Reals
     ask: Flags
     reason: Words
+    worst_atom: Integers
+    force_std: Reals
+    force_limit: Reals
+    force_probability: Reals
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +92,9 @@ class Labels:
     """One row per label of the data set, with the prediction made before any training on it.
 
     energy: eV, as the code gives it; shifted: eV, on the model's scale; error: eV, predicted minus
-    shifted; predicted and stress values are NaN where there were none; details: JSON;
-    calibration_count, calibration_sum_squares: after this label.
+    shifted; predicted and stress values are NaN where there were none; details: JSON; reason: why
+    it was asked for, "" in runs older than this column; *_count, *_sum_squares: of a calibration
+    after this label: of requested energies, audits of energies, and forces of both per region.
     """
 
     name: Words
@@ -108,8 +120,15 @@ class Labels:
     host: Words
     directory: Words
     details: Words
-    calibration_count: Integers
+    reason: Words
+    calibration_count: Reals
     calibration_sum_squares: Reals
+    audit_count: Reals
+    audit_sum_squares: Reals
+    force_count: PerRegion
+    force_sum_squares: PerRegion
+    audit_force_count: PerRegion
+    audit_force_sum_squares: PerRegion
 
 
 @dataclass(frozen=True, eq=False)

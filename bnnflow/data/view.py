@@ -134,7 +134,7 @@ def _create_column(group: h5py.Group, name: str, column: Column, n_atoms: int) -
 
 
 def _row_shape(column: Column, n_atoms: int) -> tuple[int | None, ...]:
-    sizes = {"atoms": n_atoms, "members": None}
+    sizes = {"atoms": n_atoms, "members": None, "regions": None}
     return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in column.shape)
 
 

@@ -12,19 +12,24 @@ import numpy as np
 from bnnflow.errors import ConfigError, FaultError, NonFiniteError
 from bnnflow.md.calculator import Predict
 from bnnflow.records import FloatArray, Forcing, Prediction, Structure
+from bnnflow.uncertainty import force_ratio
 
 
 class Untrusted(Exception):  # noqa: N818 - a verdict on a step, caught where steps are taken
-    """The configuration that a step leads to is not trusted, so that step must not be taken.
+    """The configuration that a step leads to is to be labelled, so that step must not be taken.
 
-    prediction: None when the positions themselves are not finite, and nothing was predicted.
+    prediction: None when the positions themselves are not finite, and nothing was predicted; audit:
+    the frame is trusted, and labelled all the same.
     """
 
-    def __init__(self, structure: Structure, prediction: Prediction | None) -> None:
+    def __init__(
+        self, structure: Structure, prediction: Prediction | None, *, audit: bool = False
+    ) -> None:
         """Keep the evidence."""
         super().__init__("the ensemble is not trusted here")
         self.structure = structure
         self.prediction = prediction
+        self.audit = audit
 
     @property
     def finite(self) -> bool:
@@ -33,7 +38,11 @@ class Untrusted(Exception):  # noqa: N818 - a verdict on a step, caught where st
 
 
 class Guard:
-    """A predictor that gives known answers first, then the ensemble's where it is trusted."""
+    """A predictor that gives known answers first, then the ensemble's where it is trusted.
+
+    audit: whether the frame asked for next is to be labelled though it may be trusted; set by who
+    knows the step.
+    """
 
     def __init__(
         self,
@@ -42,19 +51,26 @@ class Guard:
         limit: float,
         known: tuple[Forcing, ...],
         stress_needed: bool = False,
+        force_limits: FloatArray | None = None,
     ) -> None:
-        """Take the ensemble, the largest trusted energy std (eV), and the answers known so far."""
+        """Take the ensemble, the largest trusted energy std (eV), and the answers known so far.
+
+        force_limits: (n_atoms,) largest trusted std of each atom's force error, eV/Å.
+        """
         self.predict = predict
         self.limit = limit
         self.known = list(known)
         self.stress_needed = stress_needed
+        self.force_limits = force_limits
+        self.audit = False
 
     def __call__(self, structure: Structure) -> Prediction:
         """Answer one evaluation.
 
-        Raises Untrusted when energy_std exceeds the limit or anything is not finite, FaultError
-        when a known answer belongs to other positions, NonFiniteError when it is not a number,
-        and ConfigError when the dynamics need a stress and none came.
+        Raises Untrusted when energy_std or a force's std exceeds its limit, anything is not finite
+        or an audit is due, FaultError when a known answer belongs to other positions,
+        NonFiniteError when it is not a number, and ConfigError when the dynamics need a stress and
+        none came.
         """
         answer = self._recall(structure) if self.known else self._ask(structure)
         if self.stress_needed and answer.stress is None:
@@ -66,8 +82,11 @@ class Guard:
 
     def _ask(self, structure: Structure) -> Prediction:
         prediction = ask(self.predict, structure)
-        if not (prediction.energy_std <= self.limit):  # also when the limit is NaN
-            raise Untrusted(structure, prediction)
+        trusted = prediction.energy_std <= self.limit  # False when the limit is NaN
+        if self.force_limits is not None:
+            trusted = trusted and force_ratio(prediction.forces_std, self.force_limits) <= 1.0
+        if not trusted or self.audit:
+            raise Untrusted(structure, prediction, audit=trusted)
         return prediction
 
     def _recall(self, structure: Structure) -> Prediction:

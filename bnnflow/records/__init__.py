@@ -7,11 +7,13 @@ Every record is validated where it is made and trusted afterwards; every record 
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing, Outcome, Segment
 from bnnflow.records.faults import Faults
+from bnnflow.records.forces import ForceRegion, ForceVerdict
 from bnnflow.records.loop import (
     Asked,
     Calibration,
     Commit,
     Driven,
+    Estimates,
     Event,
     Failed,
     Labelled,
@@ -54,12 +56,15 @@ __all__ = [
     "Driven",
     "Dynamics",
     "EnsembleRef",
+    "Estimates",
     "Event",
     "Failed",
     "Failure",
     "FailureCause",
     "Faults",
     "FloatArray",
+    "ForceRegion",
+    "ForceVerdict",
     "Forcing",
     "Handling",
     "IntArray",

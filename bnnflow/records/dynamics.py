@@ -65,17 +65,20 @@ class Outcome(StrEnum):
 
     FINISHED = "finished"
     UNCERTAIN = "uncertain"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
     """A stretch of MD: m steps taken, and why it stopped.
 
-    checkpoint: state after the last step taken; frame, prediction: the untrusted configuration of
-    the next step, when the outcome is UNCERTAIN (that step is not taken yet); steps: (m,) step
+    checkpoint: state after the last step taken; frame, prediction: the configuration of the next
+    step, when it is to be labelled: not trusted (UNCERTAIN) or due for an audit (AUDIT), that step
+    is not taken yet; steps: (m,) step
     numbers; energy: (m,) eV potential energy; energy_std: (m,) eV, NaN where a label or
     another substitute drove the step; kinetic: (m,) eV; temperature: (m,) K; positions:
-    (m, n_atoms, 3) Å; cells: (m, 3, 3) Å.
+    (m, n_atoms, 3) Å; cells: (m, 3, 3) Å; force_ratio: (m,) largest predicted force std over its
+    limit, None without a force criterion.
     """
 
     outcome: Outcome
@@ -91,3 +94,4 @@ class Segment:
     prediction: Prediction | None = None
     seconds: float = 0.0
     host: str = ""
+    force_ratio: FloatArray | None = None

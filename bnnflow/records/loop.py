@@ -7,7 +7,15 @@ from enum import StrEnum
 
 from bnnflow.records.dynamics import Checkpoint, Forcing, Segment
 from bnnflow.records.requests import EnsembleRef, SampleResult
-from bnnflow.records.structures import Decision, Failure, FloatArray, Label, Prediction, Structure
+from bnnflow.records.structures import (
+    Decision,
+    Failure,
+    FloatArray,
+    Label,
+    Prediction,
+    Reason,
+    Structure,
+)
 
 
 @dataclass(frozen=True)
@@ -15,13 +23,28 @@ class Calibration:
     """State of the on-the-fly calibration (METHOD 5).
 
     shape, scale: (a, b) of the Gamma prior over the precision factor lambda; count: n labelled
-    errors; sum_squares: n M_n, the sum of (error / sigma*)^2 over them.
+    errors; sum_squares: n M_n, the sum of (error / sigma*)^2 over them; decay: what an error still
+    counts, in both, for each error after it (1: all count the same).
     """
 
     shape: float
     scale: float
-    count: int = 0
+    count: float = 0
     sum_squares: float = 0.0
+    decay: float = 1.0
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Calibrations beside that of the energies of requested labels; none where a run has none.
+
+    audit: of the energy errors of audit labels; forces: of the force errors of requested labels,
+    one per force region, in the plan's order; audit_forces: of those of audit labels.
+    """
+
+    audit: Calibration | None = None
+    forces: tuple[Calibration, ...] = ()
+    audit_forces: tuple[Calibration, ...] = ()
 
 
 class Phase(StrEnum):
@@ -39,9 +62,10 @@ class LoopState:
 
     n_labels: good labels in the data set; n_requests: label folders used so far, failed ones
     included; labels: folder names of the good ones, oldest first; frame, prediction: what is being
-    labelled; substitute: what the next MD evaluation is given; energy_shift: eV, added to every
-    reference energy (None before the first label); ahead: MD may go on with the ensemble while it
-    is updated, for the label was within K (policy `rewind`).
+    labelled; reason: why it, or the last one, was asked for; substitute: what the next MD
+    evaluation is given; energy_shift: eV, added to every reference energy (None before the first
+    label); calibration: of requested labels, audits are in estimates; ahead: MD may go on with the
+    ensemble while it is updated, for the label was within K (policy `rewind`).
     """
 
     phase: Phase
@@ -54,6 +78,8 @@ class LoopState:
     frame: Structure | None = None
     prediction: Prediction | None = None
     substitute: Forcing | None = None
+    reason: Reason | None = None
+    estimates: Estimates = Estimates()
     ahead: bool = False
 
 
@@ -69,7 +95,7 @@ class Driven:
 
 @dataclass(frozen=True)
 class Asked:
-    """Event: the rule was applied to a frame that was not trusted."""
+    """Event: the rule was applied to a frame that was not trusted, or is due for an audit."""
 
     decision: Decision
 
@@ -79,7 +105,8 @@ class Labelled:
     """Event: a label entered the data set.
 
     name: its folder; prediction: the ensemble's, made before any training on this label; shifted:
-    eV, reference energy on the model's scale; error: eV, prediction minus shifted.
+    eV, reference energy on the model's scale; error: eV, prediction minus shifted; calibration,
+    estimates: after it; reason: why it was asked for, None in runs older than this field.
     """
 
     name: str
@@ -89,6 +116,8 @@ class Labelled:
     shifted: float
     error: float
     calibration: Calibration
+    reason: Reason | None = None
+    estimates: Estimates = Estimates()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing
 from bnnflow.records.faults import Faults
-from bnnflow.records.structures import Structure
+from bnnflow.records.structures import FloatArray, Structure
 from bnnflow.units import KCAL_PER_MOL
 
 
@@ -86,10 +86,12 @@ class RtoSpec:
 
 @dataclass(frozen=True, eq=False)
 class PropagateRequest:
-    """Drive MD with the ensemble for at most `n_steps`, or until a frame is not trusted.
+    """Drive MD with the ensemble for at most `n_steps`, or until a frame is to be labelled.
 
     limit: largest trusted sigma*, eV (inf: never ask, a production run); substitute: what the
-    next evaluation is given instead of the ensemble's prediction (a labelled step).
+    next evaluation is given instead of the ensemble's prediction (a labelled step);
+    audit_every_steps: trusted frames whose step is a multiple of it are labelled too;
+    force_limits: (n_atoms,) largest trusted std of each atom's force error, eV/Å, inf for no limit.
     """
 
     potential: PotentialSpec
@@ -100,6 +102,8 @@ class PropagateRequest:
     n_steps: int
     limit: float
     substitute: Forcing | None = None
+    audit_every_steps: int | None = None
+    force_limits: FloatArray | None = None
 
 
 @dataclass(frozen=True)

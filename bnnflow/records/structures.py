@@ -12,6 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from bnnflow.errors import StructureError
+from bnnflow.records.forces import ForceVerdict
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -142,6 +143,7 @@ class Reason(StrEnum):
     UNCERTAIN = "uncertain"
     NON_FINITE_PROBABILITY = "non_finite_probability"
     AUDIT = "audit"
+    UNCERTAIN_FORCES = "uncertain_forces"
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ class Decision:
     """One application of the rule of METHOD 6 to one frame.
 
     energy_std: sigma*, eV; limit: the largest sigma* that the rule trusts now, eV;
-    probability: calibrated P(|energy error| < K); ask: whether a label was asked for.
+    probability: calibrated P(|energy error| < K); ask: whether a label was asked for; force: what
+    the force criterion found, None where a run has none.
     """
 
     step: int
@@ -159,3 +162,4 @@ class Decision:
     probability: float
     ask: bool
     reason: Reason
+    force: ForceVerdict | None = None

@@ -9,6 +9,11 @@ posterior of lambda is Gamma(a + n/2, b + n M_n / 2), and a new error is Student
     b        scale            n M_n    sum_squares, the sum of e_i² / sigma_i²
     sigma*   std              K        threshold
 
+Moving average: with a decay d < 1 each new error first multiplies n and n M_n by d, so that an
+error counts d^j when j came after it; n is then the sum of these weights and tends to 1 / (1 - d).
+This is Bayes' rule with the likelihood of each error to the power of its weight: old errors are
+forgotten towards the prior, and the degrees of freedom say how few remain.
+
 The published 2F1 form is equal where it can be evaluated, and NaN in states that real runs reach
 (DECISIONS 1); the Student-t form has no such states.
 """
@@ -24,6 +29,7 @@ from bnnflow.records import Calibration, FloatArray
 
 __all__ = [
     "degrees_of_freedom",
+    "inflation",
     "largest_trusted_std",
     "predictive_std",
     "probability_within",
@@ -42,8 +48,12 @@ def update(calibration: Calibration, *, error: float, std: float) -> Calibration
             f"a labelled error of {error} eV with std {std} eV cannot enter the calibration: "
             "expected a finite error and a finite, positive std; leave this label out"
         )
-    sum_squares = calibration.sum_squares + (error / std) ** 2
-    return replace(calibration, count=calibration.count + 1, sum_squares=float(sum_squares))
+    count, sum_squares = calibration.count, calibration.sum_squares
+    if calibration.decay != 1.0:
+        count, sum_squares = calibration.decay * count, calibration.decay * sum_squares
+    return replace(
+        calibration, count=count + 1, sum_squares=float(sum_squares + (error / std) ** 2)
+    )
 
 
 def degrees_of_freedom(calibration: Calibration) -> float:
@@ -51,9 +61,16 @@ def degrees_of_freedom(calibration: Calibration) -> float:
     return 2.0 * calibration.shape + calibration.count
 
 
+def inflation(calibration: Calibration) -> float:
+    """s / sigma*: how much larger errors were than predicted, drawn towards the prior."""
+    rate = calibration.scale + 0.5 * calibration.sum_squares
+    shape = calibration.shape + 0.5 * calibration.count
+    return float(np.sqrt(rate / shape))
+
+
 def predictive_std(calibration: Calibration, *, std: FloatArray | float) -> FloatArray:
     """s, the scale of the predictive Student-t, eV, for predicted stds sigma* of any shape, eV."""
-    return np.asarray(std, dtype=np.float64) * _inflation(calibration)
+    return np.asarray(std, dtype=np.float64) * inflation(calibration)
 
 
 def probability_within(
@@ -78,11 +95,4 @@ def largest_trusted_std(
     within K, 0.95 in METHOD 6. The inverse of `probability_within`, in closed form.
     """
     quantile = stats.t.ppf(0.5 * (1.0 + confidence), df=degrees_of_freedom(calibration))
-    return float(threshold / (quantile * _inflation(calibration)))
-
-
-def _inflation(calibration: Calibration) -> float:
-    """s / sigma*: how much larger errors were than predicted, drawn towards the prior."""
-    rate = calibration.scale + 0.5 * calibration.sum_squares
-    shape = calibration.shape + 0.5 * calibration.count
-    return float(np.sqrt(rate / shape))
+    return float(threshold / (quantile * inflation(calibration)))

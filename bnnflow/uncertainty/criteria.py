@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bnnflow.records import Calibration, Decision, Reason
+from bnnflow.records import Calibration, Decision, ForceVerdict, Reason
 from bnnflow.uncertainty.calibration import largest_trusted_std, probability_within
 
 __all__ = ["LOCK_IN_REMEDIES", "decide", "locked_in"]
@@ -24,25 +24,29 @@ def decide(
     std: float,
     threshold: float,
     confidence: float = 0.95,
+    force: ForceVerdict | None = None,
+    audit: bool = False,
 ) -> Decision:
     """Apply the rule to one frame: ask for a label when P(|energy error| < K) < confidence.
 
     step, time_fs: of the frame; std: sigma*, eV; threshold: K, eV. A probability that is not a
-    finite number asks, with its own reason.
+    finite number asks, with its own reason. So does a force beyond its limit, and, where all is
+    trusted, an audit.
     """
     limit = largest_trusted_std(calibration, threshold=threshold, confidence=confidence)
     probability = float(probability_within(calibration, std=std, threshold=threshold))
     # The limit decides, not the probability: MD compares with the same number, so that rounding
     # cannot let one of the two trust what the other does not.
-    trusted = math.isfinite(probability) and std <= limit
+    reason = _reason(probability, std <= limit, force, audit)
     return Decision(
         step=step,
         time_fs=time_fs,
         energy_std=std,
         limit=limit,
         probability=probability,
-        ask=not trusted,
-        reason=_reason(probability, trusted),
+        ask=reason is not Reason.CERTAIN,
+        reason=reason,
+        force=force,
     )
 
 
@@ -58,7 +62,11 @@ def locked_in(
     return not floor_std <= limit
 
 
-def _reason(probability: float, trusted: bool) -> Reason:
+def _reason(probability: float, within: bool, force: ForceVerdict | None, audit: bool) -> Reason:
     if not math.isfinite(probability):
         return Reason.NON_FINITE_PROBABILITY
-    return Reason.CERTAIN if trusted else Reason.UNCERTAIN
+    if not within:
+        return Reason.UNCERTAIN
+    if force is not None and not force.std / force.limit <= 1.0:  # as MD compares it
+        return Reason.UNCERTAIN_FORCES
+    return Reason.AUDIT if audit else Reason.CERTAIN

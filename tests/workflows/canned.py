@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -140,12 +141,14 @@ class Answers:
         return self.by_kind[type(request)](request)
 
     def propagate(self, request: PropagateRequest) -> Segment:
-        """Go to the end, or to the next untrusted step that the request has no forcing for."""
+        """Go to the end, or to the next step to be labelled that the request has no forcing for."""
         start = request.checkpoint.step
         known = -1 if request.substitute is None else step_of(_frame(request.substitute.positions))
         for step in range(start + 1, start + request.n_steps + 1):
             if step in self.uncertain - {known} and request.checkpoint.rng == RNG:
                 return _segment(request, step - 1, structure(step))
+            if step != known and step % (request.audit_every_steps or step + 1) == 0:
+                return _audit(_segment(request, step - 1, structure(step)))
         return _segment(request, start + request.n_steps, None)
 
     def label(self, request: LabelRequest) -> Label | Failure:
@@ -196,6 +199,12 @@ def through_codec(state: LoopState) -> LoopState:
     with h5py.File(io.BytesIO(), "w") as file:
         write_record(file.create_group("state"), state)
         return read_record(file["state"], LoopState)
+
+
+def _audit(stopped: Segment) -> Segment:
+    """The same stop at a frame that the ensemble is sure of, where K is a few eV."""
+    sure = replace(stopped.prediction, energy_std=0.2)
+    return replace(stopped, outcome=Outcome.AUDIT, prediction=sure)
 
 
 def _frame(positions: np.ndarray) -> Structure:

@@ -1,0 +1,6 @@
+"""Import path of shared test helpers."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
