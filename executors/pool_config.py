@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from bnnflow.config.base import Section
+from bnnflow.records import PoolSize
 from executors.machine import usable_accelerators, usable_cores
 from executors.schema.container import ContainerConfig
 from executors.schema.mpi import MpiConfig
@@ -113,6 +114,12 @@ class PoolConfig(Section):
         return self.workers_per_node * self.provider.nodes
 
     @property
+    def size(self) -> PoolSize:
+        """Workers of all blocks, and the cores and devices of one."""
+        shared = min(1.0, len(self.accelerators) / self.workers_per_node)
+        return PoolSize(self.total_workers, self.threads_per_worker, shared)
+
+    @property
     def worker_accelerators(self) -> tuple[str, ...]:
         """One name per worker, as Parsl wants them: it shares NVIDIA's numbers out in equal
         blocks, by what nvidia-smi counts; other devices are named once per worker.
@@ -167,6 +174,15 @@ class DftPool(PoolConfig):
             return super().total_workers
         scheduler = self.scheduler
         return self.workers_per_node * (scheduler.max_blocks if scheduler else 1)
+
+    @property
+    def size(self) -> PoolSize:
+        """Labels at once, and the cores and devices of one: with MPI those of its ranks."""
+        if self.mpi is None:
+            return super().size
+        mpi = self.mpi
+        devices = float(mpi.gpus_per_node * mpi.nodes_per_label) or super().size.accelerators
+        return PoolSize(self.total_workers, mpi.ranks * mpi.threads_per_rank, devices)
 
     def _misfit(self, mpi: MpiConfig) -> str | None:
         cores = self.scheduler.cores_per_node if self.scheduler else None

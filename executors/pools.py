@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bnnflow.errors import FaultError
+from bnnflow.records import PoolSize
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
 from executors.blocks.reaper import Reaper
@@ -66,6 +67,11 @@ class ParslExecutor:
         with stop_signals_held():
             self._open.close()
 
+    @property
+    def site(self) -> str:
+        """The site's name."""
+        return self._site.name
+
     def submit(
         self, pool: Pool, task: Callable[[Request], Result], request: Request
     ) -> Future[Result]:
@@ -80,12 +86,11 @@ class ParslExecutor:
 
     def capacity(self, pool: Pool) -> int | None:
         """Workers of all blocks that the site allows; labels at once where they have nodes."""
-        pools = {
-            Pool.GPU: self._site.pools.gpu,
-            Pool.DFT: self._site.pools.dft,
-            Pool.MD: self._site.pools.md,
-        }
-        return pools[pool].total_workers
+        return self.sizes()[pool].workers
+
+    def sizes(self) -> Mapping[Pool, PoolSize]:
+        """As the site file sizes the pools."""
+        return {Pool(name): pool.size for name, pool in self._site.pools}
 
     def notices(self) -> list[tuple[Pool, str]]:
         """Jobs that wait long, or are held, since the last call."""

@@ -26,9 +26,10 @@ from executors.base import Executor
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
+from workflows.eventlog import begin_session
 from workflows.otf import fine_tune as otf_loop
 from workflows.plan import Plan
-from workflows.progress import Progress, log_to
+from workflows.progress import Progress, log_to, together
 
 
 @dataclass(frozen=True)
@@ -255,14 +256,15 @@ def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
     )
     progress = Progress(config.material.name, plan, log_to(store.folder / "run.log"))
     progress.catch_up(read_run(store.folder))
-
+    log = begin_session(store.folder, config, executor, step=store.state.checkpoint.step)
     return Walker(
         name=config.material.name,
         loop=otf_loop(_relocated(store.state, store.folder), plan),
         store=store,
-        on_commit=progress.show,
-        on_stop=progress.stop,
-        on_notice=progress.notice,
+        on_commit=together(progress.show, log.show),
+        on_stop=together(progress.stop, log.stop),
+        on_notice=together(progress.notice, log.notice),
+        on_leave=together(progress.leave, log.leave),
     )
 
 

@@ -14,6 +14,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
+from bnnflow.records import PoolSize
 from executors.base import Pool
 
 Task = Callable[[Any], Any]
@@ -34,6 +35,7 @@ class SimulatedPools:
         answer: Callable[[Any], Any],
         chains_per_task: int = 8,
     ) -> None:
+        self.site = "simulated"
         self._workers = workers
         self._seconds = seconds
         self._answer = answer
@@ -72,6 +74,10 @@ class SimulatedPools:
     def capacity(self, pool: Pool) -> int:
         """Workers of the pool."""
         return self._workers[pool]
+
+    def sizes(self) -> Mapping[Pool, PoolSize]:
+        """The workers that were given, of one core each."""
+        return {pool: PoolSize(many, 1) for pool, many in self._workers.items()}
 
     def notices(self) -> tuple[tuple[Pool, str], ...]:
         """Nothing."""

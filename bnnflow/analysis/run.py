@@ -76,14 +76,15 @@ class Run:
     def interventions(self) -> NDArray[np.bool_]:
         """(n_labels,) labels asked for because of uncertainty: not the first frame, no audits."""
         labels, decisions = self.data.labels, self.data.decisions
-        audits = [
-            step
-            for step, reason in zip(decisions.step, decisions.reason, strict=True)
-            if reason == Reason.AUDIT.value
-        ]
-        asked = np.isfinite(labels.energy_std) & np.isfinite(labels.error)
-        asked &= np.arange(len(asked)) > 0
-        return np.asarray(asked & ~np.isin(labels.step, audits))
+        audits = np.array(
+            [
+                step
+                for step, reason in zip(decisions.step, decisions.reason, strict=True)
+                if reason == Reason.AUDIT.value
+            ],
+            dtype=np.int64,
+        )
+        return interventions(labels.step, labels.error, labels.energy_std, audits)
 
     @property
     def ensemble(self) -> EnsembleRef | None:
@@ -116,6 +117,19 @@ class Run:
         values: FloatArray = self.data.trajectory.energy_std
         finite = values[np.isfinite(values)]
         return float(finite[-1]) if len(finite) else float("nan")
+
+
+def interventions(
+    step: IntArray, error: FloatArray, std: FloatArray, audits: IntArray
+) -> NDArray[np.bool_]:
+    """(n_labels,) which labels count: asked for because of uncertainty, not the first frame.
+
+    step, error, std: (n_labels,) of the labels, NaN where there was no prediction; audits: (m,)
+    steps that were labelled as audits.
+    """
+    asked = np.isfinite(std) & np.isfinite(error)
+    asked &= np.arange(len(asked)) > 0
+    return np.asarray(asked & ~np.isin(step, audits))
 
 
 def load(folder: Path) -> Run:

@@ -20,6 +20,7 @@ from bnnflow.records.loop import (
     Spent,
     Updated,
 )
+from bnnflow.records.pools import PoolSize, Session
 from bnnflow.records.requests import (
     EnsembleRef,
     Handling,
@@ -69,6 +70,7 @@ __all__ = [
     "LoopState",
     "Outcome",
     "Phase",
+    "PoolSize",
     "PotentialSpec",
     "PredictRequest",
     "Prediction",
@@ -79,6 +81,7 @@ __all__ = [
     "SampleResult",
     "ScheduleSpec",
     "Segment",
+    "Session",
     "Spent",
     "Structure",
     "Updated",
