@@ -43,7 +43,7 @@ def render(folder: Path, status: CampaignStatus) -> str:
     rows = sorted(status.rows, key=lambda row: STATES.index(row.state))
     return environment.get_template("campaign.html.jinja").render(
         name=folder.resolve().name,
-        lines=[line.split(maxsplit=1) for line in _totals(status)],
+        totals=table.total_rows(status),
         pool_head=table.POOL_HEAD,
         pools=table.pool_rows(status),
         sections=drawn,
@@ -54,21 +54,14 @@ def render(folder: Path, status: CampaignStatus) -> str:
     )
 
 
-def _totals(status: CampaignStatus) -> list[str]:
-    """The lines of the table, their first two words joined so that they stay together."""
-    return [
-        line.replace("so far", "so\u00a0far").replace("to go ", "to\u00a0go ", 1)
-        for line in table.total_lines(status)
-    ]
-
-
 def _sections(status: CampaignStatus) -> list[Section]:
     if not status.seen or not status.clock.total:
         nothing = "Nothing was driven yet."
         return [Section("pools", "Pools over time", nothing)]
     pauses = len(status.clock.pauses)
-    cut = f" Dotted: {pauses} pauses in which nothing was driven are cut out." if pauses else ""
+    cut = f" Dotted: where a pause without any run was cut out ({pauses})." if pauses else ""
     busiest = sorted(status.seen, key=lambda seen: -_busy(seen.row))[:MOST_ROWS]
+    busiest.sort(key=lambda seen: float(min(seen.spans.start, default=0.0)))
     names = [seen.row.name for seen in busiest]
     return [
         Section(
@@ -100,6 +93,11 @@ def _cells(folder: Path, row: RunRow) -> dict[str, Any]:
     cells: Sequence[str] = table.run_cells(row)
     page = Path(row.folder) / REPORT_FILE
     there = row.folder and page.is_file()
-    note = row.reason or row.last_failure
     link = os.path.relpath(page, folder) if there else ""
-    return {"link": link, "name": cells[0], "cells": cells[1:], "note": note, "state": row.state}
+    return {
+        "link": link,
+        "name": cells[0],
+        "cells": cells[1:],
+        "note": table.note(row),
+        "state": row.state,
+    }

@@ -24,6 +24,7 @@ HEAD = (
     "queued s",
     "failed",
 )
+_SHORT = 16
 POOL_HEAD = ("pool", "workers", "tasks in it", "empty", "full", "so far", "to go")
 
 
@@ -33,7 +34,8 @@ def campaign_table(status: CampaignStatus, *, height: int | None = None) -> str:
     height: lines that there is room for (None: all runs are shown); those that ask for a look come
     first then, and the rest is counted.
     """
-    above = [*total_lines(status), "", *columns([POOL_HEAD, *pool_rows(status)]), ""]
+    totals = [f"{name:<8}{text}" for name, text in total_rows(status)]
+    above = [*totals, "", *columns([POOL_HEAD, *pool_rows(status)]), ""]
     rows = list(status.rows)
     if height is None:
         return "\n".join([*above, *_run_lines(rows)])
@@ -43,15 +45,15 @@ def campaign_table(status: CampaignStatus, *, height: int | None = None) -> str:
     return "\n".join([*above, *_run_lines(shown), *([_hidden(hidden)] if hidden else [])])
 
 
-def total_lines(status: CampaignStatus) -> list[str]:
-    """What all runs come to, one line per matter."""
+def total_rows(status: CampaignStatus) -> list[tuple[str, str]]:
+    """What all runs come to: name and value of each matter."""
     counts = ", ".join(f"{many} {state}" for state, many in status.counts.items()) or "none"
     time_ps = sum(row.md_time_ps for row in status.rows)
-    labels = sum(row.labels for row in status.rows)
+    labels, wall = sum(row.labels for row in status.rows), hours(status.clock.total)
     return [
-        f"runs    {len(status.rows)}: {counts}",
-        f"so far  {time_ps:.3f} ps of MD, {labels} labels, driven for {hours(status.clock.total)}",
-        f"to go   {to_go_text(status)}",
+        ("runs", f"{len(status.rows)}: {counts}"),
+        ("so far", f"{time_ps:.3f} ps of MD, {labels} labels, driven for {wall}"),
+        ("to go", to_go_text(status)),
     ]
 
 
@@ -92,8 +94,16 @@ def run_cells(row: RunRow) -> tuple[str, ...]:
 
 
 def state_text(row: RunRow) -> str:
-    """The state in a word or two; with what a running one waits for."""
-    return f"running: {row.next}" if row.state == "running" else row.state
+    """The state in a few words; with what a running one waits for, or a short reason."""
+    more = row.next if row.state == "running" else row.reason
+    return f"{row.state}: {more}" if 0 < len(more) <= _SHORT else row.state
+
+
+def note(row: RunRow) -> str:
+    """What the state's words do not say: a longer reason, else the last failure."""
+    if len(row.reason) > _SHORT:
+        return row.reason
+    return f"last: {row.last_failure}" if row.last_failure else ""
 
 
 def hours(seconds: float) -> str:
@@ -126,9 +136,7 @@ def _run_lines(rows: Sequence[RunRow]) -> list[str]:
 
 
 def _noted(line: str, row: RunRow) -> str:
-    """Why the run is in its state, else the last failure, behind its figures."""
-    note = row.reason or (f"last: {row.last_failure}" if row.last_failure else "")
-    return f"{line}  {note}" if note else line
+    return f"{line}  {note(row)}" if note(row) else line
 
 
 def _hidden(rows: Sequence[RunRow]) -> str:

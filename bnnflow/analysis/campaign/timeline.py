@@ -37,7 +37,8 @@ def pools_over_time(spans: Spans, clock: Clock, workers: Mapping[str, int]) -> F
         axes.stairs(tasks, edges / scale, fill=True, color=COLOURS[kind], alpha=0.75, lw=0)
         if 0 < workers[pool] <= 3.0 * max(1.0, tasks.max()):
             axes.axhline(workers[pool], c=GREY, lw=1, ls="--")
-        axes.set(ylabel=f"{pool} tasks", ylim=(0, None))
+        axes.set(ylabel=f"{pool} tasks", ylim=(0, None), xlim=_span(clock, scale))
+        axes.set_axisbelow(True)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
         _mark(axes, clock, scale)
     figure.axes[-1].set_xlabel(f"wall time ({unit})")
@@ -54,7 +55,8 @@ def runs_over_time(names: Sequence[str], many: Sequence[Spans], clock: Clock) ->
         patch = PathPatch(_outline(boxes, scale), fc=COLOURS[kind], lw=0, label=kind)
         axes.add_patch(patch)
     _mark(axes, clock, scale)
-    axes.set(xlabel=f"wall time ({unit})", xlim=(0.0, (clock.total or 1.0) / scale))
+    axes.set(xlabel=f"wall time ({unit})", xlim=_span(clock, scale))
+    axes.set_axisbelow(True)
     axes.set_yticks(range(len(names)), [_short(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
@@ -104,6 +106,10 @@ def _outline(boxes: Sequence[tuple[float, float, int]], scale: float) -> Outline
 def _mark(axes: Axes, clock: Clock, scale: float) -> None:
     for pause in clock.pauses:
         axes.axvline(pause / scale, c=GREY, lw=0.8, ls=":")
+
+
+def _span(clock: Clock, scale: float) -> tuple[float, float]:
+    return 0.0, (clock.total or 1.0) / scale
 
 
 def _unit(total: float) -> tuple[str, float]:
