@@ -57,6 +57,11 @@ def _absent(item: Field[Any]) -> Any:
     return None if item.default is MISSING else item.default
 
 
+def read_field(group: h5py.Group, name: str) -> Any:
+    """One field of a record that `write_record` wrote, None when it is absent."""
+    return _read_value(group, name) if name in group.attrs or name in group else None
+
+
 def save_record(path: Path, record: Any) -> None:
     """Write one record as a file that appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
+
+from bnnflow.records import PoolSize
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -25,6 +27,11 @@ class Executor(Protocol):
 
     Leaving does not wait: tasks that still run are ended, and their futures fail.
     """
+
+    @property
+    def site(self) -> str:
+        """Name of the site where the pools are."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -55,8 +62,8 @@ class Executor(Protocol):
         """How many tasks a pool runs at once when all its workers are there; None: no limit."""
         ...
 
-    def nodes_per_task(self, pool: Pool) -> float:
-        """Nodes that one task of a pool takes: 1/n where n workers share a node."""
+    def sizes(self) -> Mapping[Pool, PoolSize]:
+        """Workers of each pool, and what one task has there: what costs are counted by."""
         ...
 
     def notices(self) -> Sequence[tuple[Pool, str]]:

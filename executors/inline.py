@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
+from bnnflow.records import PoolSize
 from executors.base import Pool, Request, Result
+from executors.machine import usable_cores
 
 
 class InlineExecutor:
@@ -15,6 +18,8 @@ class InlineExecutor:
 
     chains: most chains that one task holds (None: all of them, one batch).
     """
+
+    site = "inline"
 
     def __init__(self, *, chains: int | None = None) -> None:
         self._chains = chains
@@ -53,9 +58,11 @@ class InlineExecutor:
         """No limit: a task has ended when it is submitted."""
         return None
 
-    def nodes_per_task(self, pool: Pool) -> float:  # noqa: ARG002 - every pool is this process
-        """This one."""
-        return 1.0
+    def sizes(self) -> Mapping[Pool, PoolSize]:
+        """One task at a time, with the threads that the numerics may use."""
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        cores = int(threads) if threads.isdigit() else usable_cores()
+        return dict.fromkeys(Pool, PoolSize(workers=1, cores=max(1, cores)))
 
     def notices(self) -> tuple[tuple[Pool, str], ...]:
         """Nothing: there is no queue here."""

@@ -19,6 +19,9 @@ from executors.signals import stop_signals_held
 STOP_S = 10.0
 """Longest time that Parsl's own shut-down gets before its processes are ended for it."""
 
+WRITE_S = 60.0
+"""The same where its monitoring has still to write to its database."""
+
 SEND_S = 5.0
 """Longest time that handing a task to an interchange may take; it blocks where none is left."""
 
@@ -45,7 +48,8 @@ def running_kernel(config: Config) -> Iterator[DataFlowKernel]:
 def _stop(config: Config, kernel: DataFlowKernel | None) -> None:
     """End everything; kernel: None when it was interrupted, or failed, while it started."""
     if kernel is not None:
-        _start_thread(_clean_up, kernel).join(STOP_S)
+        patience = STOP_S if config.monitoring is None else WRITE_S
+        _start_thread(_clean_up, kernel).join(patience)
     for executor in config.executors:
         _end(executor)
 

@@ -23,6 +23,7 @@ from executors.blocks.start import (
     module_path,
 )
 from executors.logs import BoundedLogging
+from executors.monitoring import monitoring_hub
 from executors.pool_config import DftPool, PoolConfig
 from executors.site import SiteConfig
 
@@ -54,6 +55,7 @@ def parsl_config(
         strategy_period=QUICK_S,
         max_idletime=site.idle_s,
         usage_tracking=0,
+        monitoring=monitoring_hub(site.monitoring),
     )
 
 

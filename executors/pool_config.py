@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from bnnflow.config.base import Section
+from bnnflow.records import PoolSize
 from executors.machine import usable_accelerators, usable_cores
 from executors.schema.container import ContainerConfig
 from executors.schema.mpi import MpiConfig
@@ -113,9 +114,11 @@ class PoolConfig(Section):
         return self.workers_per_node * self.provider.nodes
 
     @property
-    def nodes_per_task(self) -> float:
-        """Nodes that one task takes: its worker's share of one."""
-        return 1.0 / self.workers_per_node
+    def size(self) -> PoolSize:
+        """Workers of all blocks, and the cores and devices of one."""
+        shared = min(1.0, len(self.accelerators) / self.workers_per_node)
+        nodes = 1.0 / self.workers_per_node
+        return PoolSize(self.total_workers, self.threads_per_worker, shared, nodes)
 
     @property
     def worker_accelerators(self) -> tuple[str, ...]:
@@ -174,11 +177,14 @@ class DftPool(PoolConfig):
         return self.workers_per_node * (scheduler.max_blocks if scheduler else 1)
 
     @property
-    def nodes_per_task(self) -> float:
-        """Whole nodes of an MPI label, or its worker's share of one."""
-        if self.mpi is not None and self.whole_nodes:
-            return float(self.mpi.nodes_per_label)
-        return super().nodes_per_task
+    def size(self) -> PoolSize:
+        """Labels at once, and the cores and devices of one: with MPI those of its ranks."""
+        if self.mpi is None:
+            return super().size
+        mpi = self.mpi
+        devices = float(mpi.gpus_per_node * mpi.nodes_per_label) or super().size.accelerators
+        nodes = float(mpi.nodes_per_label) if self.whole_nodes else super().size.nodes
+        return PoolSize(self.total_workers, mpi.ranks * mpi.threads_per_rank, devices, nodes)
 
     def _misfit(self, mpi: MpiConfig) -> str | None:
         cores = self.scheduler.cores_per_node if self.scheduler else None

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bnnflow.errors import FaultError
+from bnnflow.records import PoolSize
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
 from executors.blocks.reaper import Reaper
@@ -19,7 +20,6 @@ from executors.lifeline import Lifeline, check_programs
 from executors.notices import QueueNotices
 from executors.outcomes import Outcomes
 from executors.parsl_config import parsl_config
-from executors.pool_config import PoolConfig
 from executors.provenance import check_one_place
 from executors.schema.blanks import require_filled
 from executors.scratch import scratch_folder
@@ -67,6 +67,11 @@ class ParslExecutor:
         with stop_signals_held():
             self._open.close()
 
+    @property
+    def site(self) -> str:
+        """The site's name."""
+        return self._site.name
+
     def submit(
         self, pool: Pool, task: Callable[[Request], Result], request: Request
     ) -> Future[Result]:
@@ -81,15 +86,11 @@ class ParslExecutor:
 
     def capacity(self, pool: Pool) -> int | None:
         """Workers of all blocks that the site allows; labels at once where they have nodes."""
-        return self._pool(pool).total_workers
+        return self.sizes()[pool].workers
 
-    def nodes_per_task(self, pool: Pool) -> float:
-        """Nodes of an MPI label, or the share of its node that a worker has."""
-        return self._pool(pool).nodes_per_task
-
-    def _pool(self, pool: Pool) -> PoolConfig:
-        pools = self._site.pools
-        return {Pool.GPU: pools.gpu, Pool.DFT: pools.dft, Pool.MD: pools.md}[pool]
+    def sizes(self) -> Mapping[Pool, PoolSize]:
+        """As the site file sizes the pools."""
+        return {Pool(name): pool.size for name, pool in self._site.pools}
 
     def notices(self) -> list[tuple[Pool, str]]:
         """Jobs that wait long, or are held, since the last call."""

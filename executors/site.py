@@ -15,6 +15,7 @@ from bnnflow.config.messages import one_line
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.errors import ConfigError
 from executors.pool_config import DftPool, GpuPool, MdPool
+from executors.schema.monitoring import MonitoringConfig
 
 _SHIPPED = "executors.site_configs"
 
@@ -62,6 +63,9 @@ class SiteConfig(Section):
     )
     idle_s: int = Field(
         default=600, gt=0, description="a scheduler's block idle for so long is given back"
+    )
+    monitoring: MonitoringConfig = Field(
+        default_factory=MonitoringConfig, description="Parsl's own database; see below"
     )
     pools: Pools = Field(default_factory=Pools, description="gpu, dft and md")
 

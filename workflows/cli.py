@@ -139,31 +139,34 @@ def resume(
 
 
 @app.command()
-def status(folder: Folder, as_json: Json = False) -> None:
-    """Say how far a run or a campaign is; works while it runs."""
-    from workflows.campaign_folder import is_campaign
+def status(
+    folders: Annotated[list[Path], typer.Argument(help="Run or campaign folders.")],
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Draw again until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 5.0,
+) -> None:
+    """Say how far a run is, or how the runs of a campaign stand; works while they run."""
+    from workflows.watching import status_of, watch_runs
 
-    if is_campaign(folder):
-        from workflows.campaign import campaign_status
-
-        ended = campaign_status(folder)
-        _show(ended.as_dict(), ended.table, as_json)
+    if watch:
+        watch_runs(folders, as_json=as_json, every_s=every)
         return
-    _require([folder])
-    from bnnflow.analysis.status import status as run_status
-    from bnnflow.analysis.status import status_table
-
-    figures = run_status(folder)
-    _show(figures, lambda: status_table(figures), as_json)
+    figures, table = status_of(folders)
+    _show(figures, table, as_json)
 
 
 @app.command()
-def report(folder: Folder) -> None:
-    """Write report.html, one self-contained page with plots."""
-    _require([folder])
-    from bnnflow.analysis.report import write_report
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Run or campaign folders.")],
+    runs: Annotated[
+        bool, typer.Option("--runs", help="Also the report of every run of a campaign.")
+    ] = False,
+) -> None:
+    """Write report.html, one self-contained page with plots, into each folder."""
+    from workflows.watching import write_reports
 
-    print(write_report(folder))
+    for page in write_reports(folders, runs=runs):
+        print(page)
 
 
 @app.command()

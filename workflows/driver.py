@@ -32,8 +32,9 @@ class Walker:
     """One material's loop with its run folder, and what it waits for.
 
     on_commit, on_stop, on_notice: told what was written, the error that ended it, news of the
-    pools; on_end: that the loop came to its end; enough: says after each commit why the run is to
-    be left where it stands, "" while it is to go on; share: its claim on the pools.
+    pools; on_leave: why it is left where it stands; on_end: that its loop has ended; enough: says
+    after each commit why the run is to be left where it stands, "" while it is to go on; share: its
+    claim on the pools.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Walker:
     on_commit: Callable[[Commit], None]
     on_stop: Callable[[Exception], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
+    on_leave: Callable[[str], None] = field(default=lambda _: None)
     on_end: Callable[[], None] = field(default=lambda: None)
     enough: Callable[[], str] = field(default=lambda: "")
     share: Share = field(default_factory=lambda: Share(""))
@@ -192,7 +194,7 @@ class _Driver:
     def _leave(self, walker: Walker, reason: str) -> None:
         """Leave a run where it stands: it can be resumed."""
         self._close(walker)
-        walker.on_notice(f"left where it stands: {reason}")
+        walker.on_leave(reason)
         walker.on_end()
 
     def _stop(self, walker: Walker, error: Exception) -> None:

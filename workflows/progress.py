@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
 from bnnflow.units import to_kcal_per_mol
 from workflows.learning import rule_calibration
 from workflows.plan import Plan
+
+Told = TypeVar("Told")
 
 TIMES = ("md", "label", "update", "queued", "idle")
 """Kinds of wall time, in the order shown; queued: for room in a pool that others share."""
@@ -66,6 +69,10 @@ class Progress:
     def stop(self, error: Exception) -> None:
         """Say that an error ended this run; others may go on."""
         self.write(f"{self.name}  stopped: {error}")
+
+    def leave(self, reason: str) -> None:
+        """Say that the run is left where it stands, to be resumed."""
+        self.write(f"{self.name}  left where it stands: {reason}")
 
     def notice(self, line: str) -> None:
         """Say what the pools have to tell, e.g. that a job waits in its queue."""
@@ -119,6 +126,16 @@ class Progress:
         if stuck and not self.warned:
             self.write(f"{self.name}  WARNING locked in: {LOCK_IN_REMEDIES}")
         self.warned = stuck
+
+
+def together(*hearers: Callable[[Told], None]) -> Callable[[Told], None]:
+    """One that tells each of them, in order."""
+
+    def tell(what: Told) -> None:
+        for hear in hearers:
+            hear(what)
+
+    return tell
 
 
 def log_to(file: Path) -> Callable[[str], None]:

@@ -21,18 +21,19 @@ from bnnflow.errors import ConfigError, RunFolderError
 from bnnflow.materials import displaced
 from bnnflow.md import start
 from bnnflow.potentials.registry import load_potential, locate, sha256
-from bnnflow.records import Commit, EnsembleRef, LoopState, Phase, Structure
+from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
 from bnnflow.training.prior_scale import suggest_prior_std
 from bnnflow.units import from_kcal_per_mol
-from executors.base import Executor, Pool
+from executors.base import Executor
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
+from workflows.eventlog import begin_session
 from workflows.ledger import Ledger
 from workflows.limits import reason_to_leave
 from workflows.otf import fine_tune as otf_loop
 from workflows.plan import Plan
-from workflows.progress import Progress, log_to
+from workflows.progress import Progress, log_to, together
 from workflows.shares import Share
 
 OnStop = Callable[[Path, Exception], None]
@@ -321,26 +322,22 @@ def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
         chains_per_task=executor.chains_per_task(config.sampler.chains),
     )
     progress = Progress(config.material.name, plan, log_to(store.folder / "run.log"))
-    ledger = Ledger(
-        {pool: executor.nodes_per_task(pool) for pool in Pool}, plan.dynamics.timestep_fs
-    )
+    nodes = {pool: size.nodes for pool, size in executor.sizes().items()}
+    ledger = Ledger(nodes, plan.dynamics.timestep_fs)
     found = read_run(store.folder)
     progress.catch_up(found)
     ledger.catch_up(found)
-
-    def on_commit(commit: Commit) -> None:
-        ledger.observe(commit)
-        progress.show(commit)
-
+    log = begin_session(store.folder, config, executor, step=store.state.checkpoint.step)
     return Walker(
         name=config.material.name,
         loop=otf_loop(_relocated(store.state, store.folder), plan),
         store=store,
-        on_commit=on_commit,
+        on_commit=together(ledger.observe, progress.show, log.show),
         enough=lambda: reason_to_leave(config.limits, ledger),
         share=Share(config.material.name),
-        on_stop=progress.stop,
-        on_notice=progress.notice,
+        on_stop=together(progress.stop, log.stop),
+        on_notice=together(progress.notice, log.notice),
+        on_leave=together(progress.leave, log.leave),
     )
 
 

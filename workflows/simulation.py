@@ -14,6 +14,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
+from bnnflow.records import PoolSize
 from executors.base import Pool
 
 Task = Callable[[Any], Any]
@@ -36,6 +37,7 @@ class SimulatedPools:
         chains_per_task: int = 8,
         cores: int | None = None,
     ) -> None:
+        self.site = "simulated"
         self._workers = workers
         self._seconds = seconds
         self._answer = answer
@@ -77,9 +79,9 @@ class SimulatedPools:
         """Workers of the pool."""
         return self._workers[pool]
 
-    def nodes_per_task(self, pool: Pool) -> float:  # noqa: ARG002
-        """One."""
-        return 1.0
+    def sizes(self) -> Mapping[Pool, PoolSize]:
+        """The workers that were given, of one core each."""
+        return {pool: PoolSize(many, 1) for pool, many in self._workers.items()}
 
     def notices(self) -> tuple[tuple[Pool, str], ...]:
         """Nothing."""

@@ -71,10 +71,10 @@ def render(
             figures=of_run(run),
             rows=status_rows(of_run(run)),
             remedies=LOCK_IN_REMEDIES,
-            sections=[_embedded(section) for section in drawn],
+            sections=[embedded(section) for section in drawn],
             validation=validation,
             validation_rows=[] if validation is None else validation_rows(validation),
-            validation_section=None if checked is None else _embedded(checked),
+            validation_section=None if checked is None else embedded(checked),
             failures=_failures(run),
             versions=run.data.metadata.get("versions", {}),
         )
@@ -113,7 +113,8 @@ def _failures(run: Run) -> list[dict[str, str]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _embedded(section: sections.Section) -> dict[str, Any]:
+def embedded(section: sections.Section) -> dict[str, Any]:
+    """A section as the templates take it."""
     svg = "" if section.figure is None else to_svg(section.figure, name=section.key)
     return {
         "key": section.key,

@@ -127,6 +127,19 @@ class Run:
         return float(finite[-1]) if len(finite) else float("nan")
 
 
+def interventions(
+    step: IntArray, error: FloatArray, std: FloatArray, audits: IntArray
+) -> NDArray[np.bool_]:
+    """(n_labels,) which labels count: asked for because of uncertainty, not the first frame.
+
+    step, error, std: (n_labels,) of the labels, NaN where there was no prediction; audits: (m,)
+    steps that were labelled as audits.
+    """
+    asked = np.isfinite(std) & np.isfinite(error)
+    asked &= np.arange(len(asked)) > 0
+    return np.asarray(asked & ~np.isin(step, audits))
+
+
 def load(folder: Path) -> Run:
     """Read a run folder; files that its config names are not looked at.
 

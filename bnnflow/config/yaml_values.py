@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -16,10 +17,8 @@ _BOOLEAN = re.compile(r"^(true|false|True|False)$")
 _NULL = re.compile(r"^(null|~|)$")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe loader with the scalars of YAML 1.2's core schema and no repeated keys."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+class _Core(yaml.constructor.SafeConstructor):
+    """The scalars of YAML 1.2's core schema, and no repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: list[Any] = []
@@ -33,13 +32,25 @@ class _Loader(yaml.SafeLoader):
         return dict(super().construct_mapping(node, deep=deep))
 
 
+class _Loader(_Core, yaml.SafeLoader):
+    """The loader whose words for an error are shown."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+
+class _FastLoader(_Core, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The same on libyaml, where PyYAML has it: ten times faster."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+
 class _Dumper(yaml.SafeDumper):
     """Safe dumper that also quotes what this loader, but not YAML 1.1, takes for a number."""
 
 
 for _tag, _pattern in (("bool", _BOOLEAN), ("int", _INTEGER), ("float", _FLOAT), ("null", _NULL)):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+    for _class in (_Loader, _FastLoader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
@@ -49,6 +60,8 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 
 def parse_yaml(text: str, source: str) -> Any:
     """Read YAML; raises ConfigError with the line that cannot be read. source: for the message."""
+    with suppress(yaml.YAMLError):
+        return yaml.load(text, Loader=_FastLoader)
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

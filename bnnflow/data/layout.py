@@ -9,6 +9,8 @@ from pathlib import Path
 RUN_FILE = "run.h5"
 CONFIG_FILE = "config.yaml"
 LOCK_FILE = "run.lock"
+LOG_FILE = "log.jsonl"
+SESSIONS_FILE = "sessions.jsonl"
 COMMITS = "commits"
 
 OnWrite = Callable[[str], None]

@@ -5,10 +5,33 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from bnnflow.data.layout import LOCK_FILE
 from bnnflow.errors import RunFolderError
+
+PATIENCE_S = 0.2
+"""How long a lock is tried for: one that only looks whether it is held (`is_driven`) has it for
+microseconds."""
+
+
+def is_driven(folder: Path) -> bool:
+    """Whether a coordinator drives the run in `folder` now, on a file system that has locks."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class RunLock:
@@ -20,7 +43,7 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self._descriptor = _open(folder / LOCK_FILE)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._descriptor)
         except OSError as error:
             holder = os.pread(self._descriptor, 256, 0).decode(errors="replace").strip()
             self.release()
@@ -42,6 +65,16 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise RunFolderError(f"cannot open {path}: {error}: make its folder writable") from error
+
+
+def _take(descriptor: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.01)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _refusal(folder: Path, holder: str, error: OSError) -> str:

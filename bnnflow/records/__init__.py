@@ -22,6 +22,7 @@ from bnnflow.records.loop import (
     Spent,
     Updated,
 )
+from bnnflow.records.pools import PoolSize, Session
 from bnnflow.records.requests import (
     EnsembleRef,
     Handling,
@@ -74,6 +75,7 @@ __all__ = [
     "LoopState",
     "Outcome",
     "Phase",
+    "PoolSize",
     "PotentialSpec",
     "PredictRequest",
     "Prediction",
@@ -84,6 +86,7 @@ __all__ = [
     "SampleResult",
     "ScheduleSpec",
     "Segment",
+    "Session",
     "Spent",
     "Structure",
     "Updated",

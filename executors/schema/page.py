@@ -8,6 +8,7 @@ from bnnflow.config.page import table
 from executors.pool_config import DftPool, GpuPool, PoolConfig
 from executors.schema.container import ContainerConfig
 from executors.schema.guide import GUIDE
+from executors.schema.monitoring import MonitoringConfig
 from executors.schema.mpi import MpiConfig
 from executors.schema.providers import (
     FluxProvider,
@@ -21,6 +22,12 @@ from executors.site import SiteConfig
 
 TITLES: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] = (
     ("The site", "The keys at the left margin.", SiteConfig, None),
+    (
+        "monitoring",
+        "`monitoring`: what Parsl notes about its tasks, for those who know it.",
+        MonitoringConfig,
+        None,
+    ),
     ("A pool", "`pools.gpu`, `pools.dft` and `pools.md`.", PoolConfig, None),
     ("gpu", "Beside the keys of a pool, `pools.gpu` has", GpuPool, PoolConfig),
     ("dft", "Beside the keys of a pool, `pools.dft` has", DftPool, PoolConfig),

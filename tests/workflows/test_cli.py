@@ -184,17 +184,16 @@ def test_bad_input_through_a_real_process(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["run.yaml"]
 
 
-def test_a_fault_is_one_line_with_the_traceback_in_a_file(call, stand_in, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "_require", lambda folders: None)
+def test_a_fault_is_one_line_with_the_traceback_in_a_file(call, stand_in):
     for error, words in [
         (RuntimeError("a\nb"), "internal error, RuntimeError: a b"),
         (TaskError("three labels failed"), "bnnflow: three labels failed"),
     ]:
 
-        def broken(folder, error=error):
+        def broken(folders, runs, error=error):
             raise error
 
-        stand_in("bnnflow.analysis.report", write_report=broken)
+        stand_in("workflows.watching", write_reports=broken)
         message = one_line(call("report", "x"), code=1)
         assert words in message
         file = Path(message.rsplit("traceback in ", 1)[1].strip())
@@ -202,12 +201,11 @@ def test_a_fault_is_one_line_with_the_traceback_in_a_file(call, stand_in, monkey
         file.unlink()
 
 
-def test_ctrl_c_ends_with_130(call, stand_in, monkeypatch):
-    def interrupted(folder):
+def test_ctrl_c_ends_with_130(call, stand_in):
+    def interrupted(folders, runs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_require", lambda folders: None)
-    stand_in("bnnflow.analysis.report", write_report=interrupted)
+    stand_in("workflows.watching", write_reports=interrupted)
     assert "interrupted" in one_line(call("report", "x"), code=130)
 
 

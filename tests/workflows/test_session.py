@@ -246,7 +246,6 @@ class Kept:
         self.chains_per_task = executor.chains_per_task
         self.notices = executor.notices
         self.capacity = executor.capacity
-        self.nodes_per_task = executor.nodes_per_task
 
     def __enter__(self) -> Kept:
         return self

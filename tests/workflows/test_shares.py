@@ -201,10 +201,10 @@ def test_a_run_is_left_where_it_stands_when_it_has_had_enough() -> None:
         fine_tune(first_state(), plan()),
         store,  # type: ignore[arg-type]
         on_commit=lambda commit: None,
-        on_notice=said.append,
+        on_leave=said.append,
         on_end=lambda: said.append("end"),
         enough=lambda: "" if len(commits) < 2 else "labels: 1 of 1",
     )
     drive([walker], pools, inbox=pools)
     assert commits[-1] == "closed" and len(commits) == 3
-    assert said == ["left where it stands: labels: 1 of 1", "end"]
+    assert said == ["labels: 1 of 1", "end"]
