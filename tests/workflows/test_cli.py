@@ -301,7 +301,7 @@ def test_silicon_ships_from_chgnet_against_quantum_espresso(call):
     assert (config.potential.family, config.reference.engine) == ("chgnet", "espresso")
     assert config.reference.launcher == "mpirun -np 2"
     assert config.material.load().numbers.tolist() == [14] * 8
-    assert config.schedule().name == "rto"
+    assert config.sampler.schedule == "rto"
     build_reference(config.reference.spec())
 
 
