@@ -9,7 +9,7 @@ print(start_campaign(load_campaign("small-molecules.yaml"), "runs/small-molecule
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,19 @@ from bnnflow.config.expansion import PlannedRun
 from bnnflow.data import is_run, read_run
 from bnnflow.errors import BnnflowError, RunFolderError
 from bnnflow.records import Phase
+from workflows.campaign_drive import drive_campaign
 from workflows.campaign_folder import is_campaign, read_campaign, run_folder, write_campaign
 from workflows.campaign_plan import CampaignPlan, pin, plan_campaign, settled
 from workflows.console import columns
-from workflows.session import check_site, create, resume
+from workflows.session import check_site, create
 
 
 @dataclass(frozen=True)
 class RunEnd:
     """Where one run of a campaign stands.
 
-    state: done, not done, or set aside (a material, never run); time_ps: MD time; reason: what
-    kept it from its end, one line.
+    state: done, left (where a limit or budget ended it), not done, or set aside (a material, never
+    run); time_ps: MD time; reason: what kept it from its end, one line.
     """
 
     name: str
@@ -112,7 +113,7 @@ def campaign_status(folder: Path | str) -> CampaignSummary:
     """Where the runs of a campaign stand; works while it runs."""
     path = Path(folder)
     campaign, runs = read_campaign(path)
-    return _summary(path, campaign, runs, {})
+    return _summary(path, campaign, runs, {}, {})
 
 
 def _go_on(
@@ -125,18 +126,23 @@ def _go_on(
     site: str | None,
 ) -> CampaignSummary:
     """Drive all runs that can be driven to their end. reasons: of those that cannot, by name."""
-    reasons = dict(reasons)
+    stopped = dict(reasons)
+    left: dict[str, str] = {}
     for run in runs:
-        if run.name not in reasons and (fault := _fault(folder, run)):
-            reasons[run.name] = fault
-    ready = [run_folder(folder, run.name) for run in runs if run.name not in reasons]
-
-    def note(path: Path, error: Exception) -> None:
-        reasons[path.name] = str(error)
-
+        if run.name not in stopped and (fault := _fault(folder, run)):
+            stopped[run.name] = fault
+    ready = [run for run in runs if run.name not in stopped]
     if ready:
-        resume(ready, inline=inline, site=site, on_stop=note)
-    return _summary(folder, campaign, runs, reasons)
+        drive_campaign(
+            folder,
+            campaign,
+            ready,
+            inline=inline,
+            site=site,
+            on_stop=stopped.__setitem__,
+            on_leave=left.__setitem__,
+        )
+    return _summary(folder, campaign, runs, stopped, left)
 
 
 def _fault(folder: Path, run: PlannedRun) -> str:
@@ -156,9 +162,14 @@ def _summary(
     folder: Path,
     campaign: CampaignConfig,
     runs: Sequence[PlannedRun],
-    reasons: Mapping[str, str],
+    stopped: Mapping[str, str],
+    left: Mapping[str, str],
 ) -> CampaignSummary:
-    ends = [_end(run_folder(folder, run.name), run, reasons.get(run.name, "")) for run in runs]
+    ends = [_end(run_folder(folder, run.name), run, stopped.get(run.name, "")) for run in runs]
+    ends = [
+        replace(end, state="left", reason=left[end.name]) if end.name in left else end
+        for end in ends
+    ]
     ends += [RunEnd(each.name, "set aside", reason=each.reason) for each in campaign.set_aside]
     return CampaignSummary(folder, tuple(ends))
 

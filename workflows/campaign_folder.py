@@ -74,6 +74,8 @@ def _entry(material: Material) -> MaterialEntry:
             "charge": material.structure.charge,
             "multiplicity": material.structure.multiplicity,
             "origin": material.origin,
+            "weight": material.entry.weight,
+            "priority": material.entry.priority,
             **material.entry.settings(),
         }
     )

@@ -18,6 +18,22 @@ def reason_to_leave(limits: LimitsConfig, ledger: Ledger) -> str:
     return _spent(limits, [ledger], wants_label=ledger.wants_label) or _quiet(limits, ledger)
 
 
+class Budget:
+    """What all runs of a campaign may use together."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self.limits = limits
+        self._ledgers: list[Ledger] = []
+
+    def join(self, ledger: Ledger) -> None:
+        """Count a run in, one that has ended too."""
+        self._ledgers.append(ledger)
+
+    def reason_to_leave(self, ledger: Ledger) -> str:
+        """Why one of the runs is to be left where it stands; "" while it is to go on."""
+        return campaign_reason(self.limits, self._ledgers, ledger)
+
+
 def campaign_reason(limits: LimitsConfig, ledgers: Sequence[Ledger], ledger: Ledger) -> str:
     """Why one run of a campaign is to be left: the sum over all its runs has reached a budget."""
     spent = _spent(limits, ledgers, wants_label=ledger.wants_label)

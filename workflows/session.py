@@ -9,10 +9,9 @@ fine_tune([load_config("ethanol.yaml")], folders=["runs/ethanol"])
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from bnnflow.config import RunConfig, check_run, config_from_yaml
@@ -30,14 +29,11 @@ from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
 from workflows.eventlog import begin_session
 from workflows.ledger import Ledger
-from workflows.limits import reason_to_leave
+from workflows.limits import Budget, reason_to_leave
 from workflows.otf import fine_tune as otf_loop
 from workflows.plan import Plan
 from workflows.progress import Progress, log_to, together
 from workflows.shares import Share
-
-OnStop = Callable[[Path, Exception], None]
-"""Is told the folder of a run, and the error that ended it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def fine_tune(
         site or configs[0].run.site,
         inline=inline,
         folder=paths[0],
-        longest_label_s=_longest_label_s(configs),
+        longest_label_s=longest_label_s(configs),
     )
     with ExitStack() as stack:
         stores = [
@@ -90,7 +86,7 @@ def check_site(
 ) -> None:
     """Raise UserError for a site that is unknown, wrong, or no place for these runs' labels."""
     name = site or configs[0].run.site
-    open_executor(name, inline=inline, folder=folder, longest_label_s=_longest_label_s(configs))
+    open_executor(name, inline=inline, folder=folder, longest_label_s=longest_label_s(configs))
 
 
 def create(config: RunConfig, structure: Structure, folder: Path) -> None:
@@ -108,14 +104,11 @@ def resume(
     *,
     inline: bool = False,
     site: str | None = None,
-    on_stop: OnStop | None = None,
 ) -> list[RunSummary]:
     """Go on with interrupted runs from their last commit, on any layout of the pools.
 
     Labels that were finished but not committed are taken from their folders; one that was running
-    is run again. on_stop: is told of each run that an error ended, which is then not raised.
-
-    Raises RunFolderError when a folder holds no run or is being driven already.
+    is run again. Raises RunFolderError when a folder holds no run or is being driven already.
     """
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
@@ -123,9 +116,9 @@ def resume(
         stores = [stack.enter_context(open_run(path)) for path in paths]
         configs = [config_from_yaml(store.config_text) for store in stores]
         name = site or configs[0].run.site
-        longest = _longest_label_s(configs)
+        longest = longest_label_s(configs)
         executor = open_executor(name, inline=inline, folder=paths[0], longest_label_s=longest)
-        return _run(configs, stores, executor, on_stop)
+        return _run(configs, stores, executor)
 
 
 def open_executor(
@@ -143,7 +136,8 @@ def open_executor(
     return ParslExecutor(load_site(site), folder, longest_label_s=longest_label_s)
 
 
-def _longest_label_s(configs: Sequence[RunConfig]) -> float:
+def longest_label_s(configs: Sequence[RunConfig]) -> float:
+    """How long a label of these runs may take."""
     return max(config.reference.timeout_s for config in configs)
 
 
@@ -280,65 +274,66 @@ def _run(
     configs: Sequence[RunConfig],
     stores: Sequence[RunStore],
     executor: Executor,
-    on_stop: OnStop | None = None,
 ) -> list[RunSummary]:
     unfinished = any(store.state.phase is not Phase.DONE for store in stores)
     if unfinished:
         with stop_signals_raise(), executor:
-            walkers = [
-                _walker(config, store, executor)
-                for config, store in zip(configs, stores, strict=True)
-            ]
-            _drive(walkers, executor, on_stop)
+            drive(
+                [
+                    make_walker(config, store, executor)
+                    for config, store in zip(configs, stores, strict=True)
+                ],
+                executor,
+            )
     return [_summary(config, store) for config, store in zip(configs, stores, strict=True)]
 
 
-def _drive(walkers: Sequence[Walker], executor: Executor, on_stop: OnStop | None) -> None:
-    """Drive to the end; an error that stops single walkers goes to `on_stop`, if there is one."""
-    if on_stop is None:
-        drive(walkers, executor)
-        return
-    told: list[Exception] = []
+def make_walker(
+    config: RunConfig,
+    store: RunStore,
+    executor: Executor,
+    *,
+    share: Share | None = None,
+    budget: Budget | None = None,
+) -> Walker:
+    """One open run, ready to be driven.
 
-    def tell(walker: Walker, log: Callable[[Exception], None], error: Exception) -> None:
-        log(error)
-        told.append(error)
-        on_stop(walker.store.folder, error)
-
-    for walker in walkers:
-        walker.on_stop = partial(tell, walker, walker.on_stop)
-    try:
-        drive(walkers, executor)
-    except Exception as error:
-        if not any(error is each for each in told):
-            raise
-
-
-def _walker(config: RunConfig, store: RunStore, executor: Executor) -> Walker:
-    plan = make_plan(
-        config,
-        store.folder,
-        store.state.checkpoint.structure,
-        chains_per_task=executor.chains_per_task(config.sampler.chains),
-    )
+    share: its claim on the pools, by default that of every other run; budget: of all runs together.
+    """
+    chains = executor.chains_per_task(config.sampler.chains)
+    structure = store.state.checkpoint.structure
+    plan = make_plan(config, store.folder, structure, chains_per_task=chains)
     progress = Progress(config.material.name, plan, log_to(store.folder / "run.log"))
-    nodes = {pool: size.nodes for pool, size in executor.sizes().items()}
-    ledger = Ledger(nodes, plan.dynamics.timestep_fs)
     found = read_run(store.folder)
     progress.catch_up(found)
-    ledger.catch_up(found)
+    ledger = ledger_of(found, executor)
+    if budget is not None:
+        budget.join(ledger)
     log = begin_session(store.folder, config, executor, step=store.state.checkpoint.step)
+
+    def enough() -> str:
+        own = reason_to_leave(config.limits, ledger)
+        return own or (budget.reason_to_leave(ledger) if budget is not None else "")
+
     return Walker(
         name=config.material.name,
         loop=otf_loop(_relocated(store.state, store.folder), plan),
         store=store,
         on_commit=together(ledger.observe, progress.show, log.show),
-        enough=lambda: reason_to_leave(config.limits, ledger),
-        share=Share(config.material.name),
+        enough=enough,
+        share=share or Share(config.material.name),
         on_stop=together(progress.stop, log.stop),
         on_notice=together(progress.notice, log.notice),
         on_leave=together(progress.leave, log.leave),
     )
+
+
+def ledger_of(run: RunData, executor: Executor) -> Ledger:
+    """What a run has used so far."""
+    nodes = {pool: size.nodes for pool, size in executor.sizes().items()}
+    ledger = Ledger(nodes, float(run.metadata["timestep_fs"]))
+    ledger.catch_up(run)
+    return ledger
 
 
 def _relocated(state: LoopState, folder: Path) -> LoopState:

@@ -19,9 +19,19 @@ from pydantic import (
 )
 
 from bnnflow.config.base import Section
+from bnnflow.config.limits import LimitsConfig
 from bnnflow.config.yaml_values import dump_yaml
 
-SETTINGS = ("potential", "threshold", "dynamics", "sampler", "reference", "calibration", "run")
+SETTINGS = (
+    "potential",
+    "threshold",
+    "dynamics",
+    "sampler",
+    "reference",
+    "calibration",
+    "limits",
+    "run",
+)
 """Sections of a run that a campaign, and each of its materials, may hold."""
 
 SourceKind = Literal["structure", "file", "folder", "ase_db", "optimade", "materials_project"]
@@ -58,6 +68,9 @@ class SharedSettings(Section):
     sampler: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     reference: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     calibration: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
+    limits: Mapping[str, Any] = Field(
+        default_factory=dict, description="of each run, as in docs/config.md"
+    )
     run: Mapping[str, Any] = Field(
         default_factory=dict, description="as in docs/config.md, without folder"
     )
@@ -101,6 +114,12 @@ class MaterialEntry(SharedSettings):
     )
     repeat: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(1, 1, 1), description="how often the cell is repeated, [2, 2, 2]"
+    )
+    weight: PositiveFloat = Field(
+        default=1.0, description="share of a pool that is in demand, against the other materials'"
+    )
+    priority: int = Field(
+        default=0, description="tasks of a higher priority go first whatever the shares"
     )
     origin: str = Field(
         default="", description="where it came from; filled in when the campaign starts"
@@ -168,6 +187,13 @@ class CampaignConfig(SharedSettings):
         default="refuse",
         description="what a material that cannot be run does: refuse the start, or be left out",
     )
+    budget: LimitsConfig = Field(
+        default_factory=LimitsConfig,
+        description="limits (docs/config.md) of all runs together: labels, node_hours, wall_hours",
+    )
+    most_open: PositiveInt = Field(
+        default=200, description="runs that are under way at once; others wait for one to end"
+    )
     compat: str | None = Field(default=None, description="as in docs/config.md")
     set_aside: tuple[SetAside, ...] = Field(
         default=(), description="materials left out; filled in when the campaign starts"
@@ -177,6 +203,12 @@ class CampaignConfig(SharedSettings):
     def _some_material(self) -> CampaignConfig:
         if not self.materials:
             raise ValueError("has no materials: give entries, such as - structure: ethanol")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_is_of_all(self) -> CampaignConfig:
+        if self.budget.quiet_ps is not None:
+            raise ValueError("has budget.quiet_ps, expected it in limits: each run has its own")
         return self
 
     def to_yaml(self) -> str:

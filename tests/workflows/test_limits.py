@@ -77,7 +77,7 @@ def run(limits: LimitsConfig, answers: Answers, **changes: Any) -> tuple[Store, 
         fine_tune(first_state(), made),
         store,  # type: ignore[arg-type]
         on_commit=ledger.observe,
-        on_notice=said.append,
+        on_leave=said.append,
         enough=lambda: reason_to_leave(limits, ledger),
     )
     drive([walker], pools, inbox=pools)
@@ -102,7 +102,7 @@ def test_node_hours_are_those_of_all_tasks() -> None:
 def test_a_spent_budget_of_labels_lets_md_go_on_until_one_more_is_wanted() -> None:
     store, ledger, said = run(LimitsConfig(labels=2), Answers(uncertain=[3, 9]))
     assert ledger.label_steps == [0, 3] and store.state.checkpoint.step == 8
-    assert said == ["left where it stands: 2 of 2 labels made, and one more is wanted"]
+    assert said == ["2 of 2 labels made, and one more is wanted"]
     assert store.state.phase.value == "label"
 
 
@@ -122,7 +122,7 @@ def test_a_quiet_run_ends() -> None:
     """Labels at steps 0, 3 and 9; 0.5 fs a step: quiet for 10 fs at step 29 and later."""
     limits = LimitsConfig(labels_per_ps=0.0, quiet_ps=0.010)
     store, _, said = run(limits, Answers(uncertain=[3, 9]))
-    assert said == ["left where it stands: 0 labels in the last 0.01 ps, at most 0 per ps"]
+    assert said == ["0 labels in the last 0.01 ps, at most 0 per ps"]
     assert 29 <= store.state.checkpoint.step < 34
     some = LimitsConfig(labels_per_ps=100.0, quiet_ps=0.010)  # one in 10 fs is quiet enough
     store, _, said = run(some, Answers(uncertain=[3, 9]))

@@ -1,0 +1,115 @@
+"""Drive the runs of a campaign: open as there is room, shared fairly, within its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bnnflow.config import config_from_yaml
+from bnnflow.config.campaign import CampaignConfig
+from bnnflow.config.expansion import PlannedRun
+from bnnflow.data import open_run, read_run
+from bnnflow.data.lock import RunLock
+from bnnflow.errors import BnnflowError
+from bnnflow.records import Phase
+from executors.base import Executor
+from executors.signals import stop_signals_raise
+from workflows.campaign_folder import run_folder
+from workflows.driver import Walker, drive
+from workflows.limits import Budget
+from workflows.session import ledger_of, longest_label_s, make_walker, open_executor
+from workflows.shares import Share
+
+Note = Callable[[str, str], None]
+"""Is told the name of a run, and why it did not come to its end."""
+
+
+def drive_campaign(
+    folder: Path,
+    campaign: CampaignConfig,
+    runs: Sequence[PlannedRun],
+    *,
+    inline: bool,
+    site: str | None,
+    on_stop: Note,
+    on_leave: Note,
+) -> None:
+    """Drive runs whose folders exist; one that fails stops no other.
+
+    on_stop, on_leave: told of runs that an error, or a limit, ended. Raises RunFolderError when
+    another coordinator drives the campaign.
+    """
+    executor = open_executor(
+        site or runs[0].config.run.site,
+        inline=inline,
+        folder=folder,
+        longest_label_s=longest_label_s([run.config for run in runs]),
+    )
+    lock = RunLock(folder)
+    told: list[Exception] = []
+
+    def stopped(name: str, error: Exception) -> None:
+        told.append(error)
+        on_stop(name, str(error))
+
+    try:
+        with stop_signals_raise(), executor:
+            walkers = _walkers(folder, campaign, runs, executor, stopped, on_leave)
+            drive(walkers, executor, most_open=campaign.most_open)
+    except Exception as error:
+        if not any(error is each for each in told):
+            raise
+    finally:
+        lock.release()
+
+
+def _walkers(
+    folder: Path,
+    campaign: CampaignConfig,
+    runs: Sequence[PlannedRun],
+    executor: Executor,
+    stopped: Callable[[str, Exception], None],
+    on_leave: Note,
+) -> Iterator[Walker]:
+    """Opened one by one when it is their turn; those that are done are passed over."""
+    budget = Budget(campaign.budget)
+    for run in runs:
+        try:
+            walker = _open(run_folder(folder, run.name), run, executor, budget)
+        except BnnflowError as error:
+            stopped(run.name, error)
+            continue
+        if walker is not None:
+            yield _reporting(walker, run.name, stopped, on_leave)
+
+
+def _open(path: Path, run: PlannedRun, executor: Executor, budget: Budget) -> Walker | None:
+    if read_run(path).state.phase is Phase.DONE:
+        budget.join(ledger_of(read_run(path), executor))
+        return None
+    store = open_run(path)
+    try:
+        config = config_from_yaml(store.config_text)
+        entry = run.material.entry
+        share = Share(run.name, weight=entry.weight, priority=entry.priority)
+        return make_walker(config, store, executor, share=share, budget=budget)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _reporting(
+    walker: Walker, name: str, stopped: Callable[[str, Exception], None], on_leave: Note
+) -> Walker:
+    log_stop, log_leave = walker.on_stop, walker.on_leave
+
+    def stop(error: Exception) -> None:
+        log_stop(error)
+        stopped(name, error)
+
+    def leave(reason: str) -> None:
+        log_leave(reason)
+        on_leave(name, reason)
+
+    walker.on_stop, walker.on_leave = stop, leave
+    return walker
