@@ -40,7 +40,7 @@ slurm: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,pyscf,tblite,chgnet]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,pyscf,tblite,chgnet,monitoring]"
 	touch $(READY)
 
 clean:
