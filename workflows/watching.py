@@ -53,6 +53,8 @@ def watch_runs(folders: Sequence[Path], *, as_json: bool, every_s: float) -> Non
             show()
             sys.stdout.flush()
             time.sleep(every_s)
+    if sys.stdout.isatty():
+        print()  # the shell's own line comes below the last screen
 
 
 def write_reports(folders: Sequence[Path], *, runs: bool) -> Iterator[Path]:

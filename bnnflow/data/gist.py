@@ -72,10 +72,21 @@ def read_gist(folder: Path) -> Gist:
 
     Raises RunFolderError when there is no run, or a commit is missing or damaged.
     """
+    found = glance(folder)
+    return whole_gist(folder) if found is None else found
+
+
+def glance(folder: Path) -> Gist | None:
+    """The same from run.h5 alone; None when that is damaged, or written all the time."""
     deadline = time.monotonic() + PATIENCE_S
     while (found := _from_file(folder)) is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    return _of_data(read_run(folder)) if found is None else found
+    return found
+
+
+def whole_gist(folder: Path) -> Gist:
+    """The same from everything in the folder, its commits if need be; see `read_gist`."""
+    return _of_data(read_run(folder))
 
 
 def _from_file(folder: Path) -> Gist | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from bnnflow.errors import ConfigError
+from bnnflow.records import PoolSize
 from executors import pool_config
 from executors.pool_config import GpuPool
 from executors.site import list_sites, load_site, parse_site, shipped_folder
@@ -167,3 +168,27 @@ def test_a_file_that_is_no_site(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"site\.yaml"):
         load_site(path)
+
+
+def test_sizes_by_which_costs_are_counted() -> None:
+    """Workers of all blocks; cores and devices of one task, with MPI those of its ranks."""
+    slurm = {"kind": "slurm", "cores_per_node": 64, "nodes_per_block": 4, "max_blocks": 2}
+    mpi = {
+        "placement": "nodes",
+        "launcher": "srun",
+        "nodes_per_label": 2,
+        "ranks_per_node": 32,
+        "threads_per_rank": 2,
+        "gpus_per_node": 4,
+    }
+    pools = {
+        "gpu": {"accelerators": 4, "workers_per_accelerator": 2, "threads_per_worker": 3},
+        "dft": {"provider": slurm, "mpi": mpi},
+        "md": {"workers_per_node": 1, "threads_per_worker": 5, "accelerators": 4},
+    }
+    found = {name: pool.size for name, pool in parse_site({"name": "x", "pools": pools}).pools}
+    assert found == {
+        "gpu": PoolSize(workers=8, cores=3, accelerators=0.5),
+        "dft": PoolSize(workers=4, cores=128, accelerators=8.0),
+        "md": PoolSize(workers=1, cores=5, accelerators=1.0),
+    }

@@ -235,8 +235,6 @@ def test_the_command_line(
     code, out = call("resume", "runs/tiny", "--inline")
     assert code == 1 and "the code is not there" in out
     code, out = call("status", "runs/tiny")
-    assert code == 0 and [line.split()[:2] for line in out.splitlines()[1:]] == [
-        ["HCN", "not"],
-        ["H2", "done"],
-    ]
+    states = {line.split()[0]: line.split()[1] for line in out.splitlines() if line.strip()}
+    assert code == 0 and states["H2"] == "done" and states["HCN"] == "stopped"
     assert call("campaign", "tiny.yaml", "--inline")[0] == 2

@@ -246,6 +246,8 @@ class Kept:
         self.chains_per_task = executor.chains_per_task
         self.notices = executor.notices
         self.capacity = executor.capacity
+        self.sizes = executor.sizes
+        self.site = executor.site
 
     def __enter__(self) -> Kept:
         return self

@@ -33,8 +33,8 @@ from bnnflow.analysis.campaign.spans import (
     spans_of,
 )
 from bnnflow.config import RunConfig, config_from_yaml
-from bnnflow.data import Gist, is_run, read_gist, read_sessions
-from bnnflow.data.gist import signature
+from bnnflow.data import Gist, is_driven, is_run, read_sessions
+from bnnflow.data.gist import glance, signature, whole_gist
 from bnnflow.errors import UserError
 from bnnflow.records import Phase, PoolSize
 
@@ -187,8 +187,11 @@ class Watcher:
         return seen.row
 
     def _read(self, place: Place, mark: Mark, before: Seen | None) -> Seen:
+        folder, gist = place.folder, glance(place.folder)
+        if gist is None and before is not None and is_driven(folder):
+            return before  # a commit is being written: at the next look
         self.reads += 1
-        folder, gist = place.folder, read_gist(place.folder)
+        gist = whole_gist(folder) if gist is None else gist
         config = before.config if before else _config(folder, gist)  # it never changes
         sessions = read_sessions(folder)
         spans = spans_of(gist.timing, update_tasks=sessions[-1].update_tasks if sessions else 1)

@@ -14,8 +14,9 @@ from made_runs import made, open_made, put, session, spent
 from bnnflow.analysis.campaign import Watcher
 from bnnflow.analysis.campaign.rows import RunRow
 from bnnflow.analysis.campaign.table import campaign_table
-from bnnflow.data import read_gist, read_run
-from bnnflow.data.gist import _of_data
+from bnnflow.data import read_gist
+from bnnflow.data.gist import whole_gist
+from bnnflow.data.headline import read_headline, write_headline
 from bnnflow.errors import RunFolderError
 from bnnflow.records import Phase, PoolSize
 
@@ -162,6 +163,21 @@ def test_only_changed_runs_are_read_again(tmp_path: Path) -> None:
     assert (watcher.look().rows[3].state, watcher.reads) == ("stopped", 5)
 
 
+def test_a_run_under_change_is_read_at_the_next_look(tmp_path: Path) -> None:
+    """Not by all its commits, unless whoever wrote it is gone."""
+    with open_made(tmp_path / "run", 1) as store:
+        watcher = Watcher([tmp_path / "run"])
+        watcher.look()
+        put(store, 2)
+        clean = read_headline(tmp_path / "run" / "run.h5")
+        write_headline(tmp_path / "run" / "run.h5", {"bnnflow": "run", "state": "replaying"})
+        assert (watcher.look().rows[0].labels, watcher.reads) == (1, 1)
+        write_headline(tmp_path / "run" / "run.h5", clean)
+        assert (watcher.look().rows[0].labels, watcher.reads) == (2, 2)
+    write_headline(tmp_path / "run" / "run.h5", {"bnnflow": "run", "state": "replaying"})
+    assert (watcher.look().rows[0].labels, watcher.reads) == (2, 3)
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     one, other = made(tmp_path / "x" / "run", 1), made(tmp_path / "y" / "run", 1)
     assert list(look(one, other)) == [str(one), str(other)]
@@ -176,7 +192,7 @@ def test_a_folder_without_runs_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("commits", [0, 1, 3])
 def test_the_gist_is_that_of_the_whole_run(tmp_path: Path, commits: int) -> None:
     folder = made(tmp_path / "run", commits, SPANS if commits else ())
-    assert building.same(read_gist(folder), _of_data(read_run(folder)))
+    assert building.same(read_gist(folder), whole_gist(folder))
 
 
 def test_the_gist_of_a_run_file_that_is_damaged_or_gone(tmp_path: Path) -> None:
