@@ -117,6 +117,47 @@ def campaign(
 
 
 @app.command()
+def plan(
+    config: ConfigName,
+    overrides: Overrides = None,
+    site: Site = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Run folder to measure task times on; may be repeated."),
+    ] = None,
+    label_s: Annotated[
+        float | None, typer.Option(help="Seconds of a label, if not --from.")
+    ] = None,
+    md_s: Annotated[float | None, typer.Option(help="Seconds of an MD step.")] = None,
+    update_s: Annotated[float, typer.Option(help="Seconds of one chain's update.")] = 0.0,
+    update_per_label_s: Annotated[float, typer.Option(help="And for each label it knows.")] = 0.0,
+    labels: Annotated[int, typer.Option(min=1, help="Labels of a run, if not --from.")] = 20,
+    label_power: Annotated[float, typer.Option(help="Labels take (atoms)^this as long.")] = 2.0,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Plan for so many runs like these.")
+    ] = None,
+    queue_s: Annotated[float, typer.Option(help="Seconds until the first job starts.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Predict wall time, node hours and bottleneck of a campaign, from measured or given times."""
+    from bnnflow.config.campaign_loading import load_campaign
+    from workflows.campaign_forecast import forecast_campaign
+    from workflows.configs import find_config
+    from workflows.plan_times import given, measure
+
+    settings = load_campaign(find_config(config), overrides or ())
+    if measured:
+        _require(measured)
+        times = measure(measured, label_power=label_power)
+    else:
+        update = (update_s, update_per_label_s)
+        times = given(label=label_s, md=md_s, update=update, labels=labels, power=label_power)
+    target = Path("runs") / settings.name
+    found = forecast_campaign(settings, target, times, site=site, runs=runs, queue_s=queue_s)
+    _show(found.as_dict(), found.table, as_json)
+
+
+@app.command()
 def resume(
     folders: Folders, site: Site = None, inline: Inline = False, as_json: Json = False
 ) -> int | None:

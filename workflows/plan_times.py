@@ -9,20 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from bnnflow.analysis.run import Run, load
-from bnnflow.errors import RunFolderError
+from bnnflow.errors import ConfigError, RunFolderError
 
 
 @dataclass(frozen=True)
 class LabelHistory:
-    """When one run was labelled: MD times of its labels, fs, the first at 0, of so many fs."""
+    """When one run was labelled: MD times of its labels, fs, the first at 0, of so many fs.
+
+    relative: a planned run of any length has as many labels, at the same shares of its length.
+    """
 
     times_fs: tuple[float, ...]
     length_fs: float
+    relative: bool = False
 
     def stretched(self, length_fs: float, random: np.random.Generator) -> list[float]:
         """Label times of a run of another length: cut off, or gone on with at the rate of the
         second half, as a Poisson process.
         """
+        if self.relative:
+            return [time * length_fs / self.length_fs for time in self.times_fs]
         kept = [time for time in self.times_fs if time < length_fs]
         late = sum(time >= self.length_fs / 2 for time in self.times_fs)
         extra = max(0.0, length_fs - self.length_fs)
@@ -32,7 +38,7 @@ class LabelHistory:
 
 @dataclass(frozen=True)
 class TaskTimes:
-    """Seconds of tasks that run alone, of a material of `n_atoms` atoms.
+    """Seconds of tasks that run alone, of a material of `n_atoms` atoms (None: of any).
 
     label: of one label; md: of one MD step; update: (base, per label) of one chain's update with n
     labels; label_power: a label takes (atoms/n_atoms)^label_power as long, MD and updates
@@ -40,7 +46,7 @@ class TaskTimes:
     follows.
     """
 
-    n_atoms: float
+    n_atoms: float | None
     label: float
     md: float
     update: tuple[float, float]
@@ -49,16 +55,19 @@ class TaskTimes:
 
     def label_s(self, n_atoms: int) -> float:
         """One label, s."""
-        return float(self.label * (n_atoms / self.n_atoms) ** self.label_power)
+        return float(self.label * self._size(n_atoms) ** self.label_power)
 
     def md_s(self, n_atoms: int, n_steps: int) -> float:
         """A stretch of MD, s."""
-        return self.md * n_steps * n_atoms / self.n_atoms
+        return self.md * n_steps * self._size(n_atoms)
 
     def update_s(self, n_atoms: int, n_labels: int, n_chains: int) -> float:
         """An update of some chains in one task, s."""
         base, per_label = self.update
-        return n_chains * (base + per_label * n_labels) * n_atoms / self.n_atoms
+        return n_chains * (base + per_label * n_labels) * self._size(n_atoms)
+
+    def _size(self, n_atoms: int) -> float:
+        return 1.0 if self.n_atoms is None else n_atoms / self.n_atoms
 
     def label_steps(
         self, n_steps: int, timestep_fs: float, random: np.random.Generator
@@ -96,6 +105,29 @@ def measure(folders: Sequence[Path], *, label_power: float = 2.0) -> TaskTimes:
         histories=tuple(_history(run) for run in runs),
         label_power=label_power,
     )
+
+
+def given(
+    *,
+    label: float | None,
+    md: float | None,
+    update: tuple[float, float],
+    labels: int,
+    power: float,
+) -> TaskTimes:
+    """Times said by hand, of a material of any size: nothing is scaled with the atoms.
+
+    labels: of a run, half of them in its first tenth. Raises ConfigError when one is missing.
+    """
+    if label is None or md is None:
+        raise ConfigError(
+            "no task times are given, expected --from RUN, or --label-s and --md-s (and "
+            "--update-s): measure them on one run of each kind of material"
+        )
+    late = labels // 2
+    times = [*np.linspace(0.0, 0.1, labels - late, endpoint=False), *np.linspace(0.1, 1.0, late)]
+    history = LabelHistory(tuple(map(float, times)), 1.0, relative=True)
+    return TaskTimes(None, label, md, update, (history,), power)
 
 
 def _seconds_per_step(run: Run) -> float:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bnnflow.config import parse_config
+from bnnflow.data import read_run
+from bnnflow.errors import ConfigError, RunFolderError
 from executors.base import Pool
-from workflows.plan_times import LabelHistory, TaskTimes
+from workflows.plan_times import LabelHistory, TaskTimes, given, measure
 from workflows.planning import PlannedPools, PlannedRun, forecast
+from workflows.session import fine_tune
 from workflows.simulation import SimulatedPools
 
 THREE_LABELS = LabelHistory((0.0, 100.0, 400.0), 1000.0)
@@ -91,3 +97,39 @@ def test_the_same_seed_gives_the_same_forecast() -> None:
     runs = [run(str(number), n_steps=8000) for number in range(10)]
     first, second = (forecast(runs, late, pools(), seed=3) for _ in range(2))
     assert first.wall_s == second.wall_s and first.labels == second.labels
+
+
+def test_times_given_by_hand_hold_for_any_size_and_length() -> None:
+    times = given(label=60.0, md=0.01, update=(2.0, 1.0), labels=4, power=3.0)
+    found = forecast([run(n_atoms=500, n_steps=900)], times, pools())
+    assert found.labels == 4
+    assert found.wall_s == pytest.approx(4 * 60.0 + 9.0 + 8 * (3.0 + 4.0 + 5.0 + 6.0))
+    with pytest.raises(ConfigError, match="--from RUN"):
+        given(label=None, md=0.01, update=(2.0, 1.0), labels=4, power=3.0)
+
+
+def test_times_measured_on_a_run_are_those_of_its_tasks(tmp_path: Path) -> None:
+    """Against the run file's own tables, of a real run of water."""
+    folders = [tmp_path / "water"]
+    config = parse_config(
+        {
+            "material": {"structure": "H2O"},
+            "threshold": {"energy_kcal_per_mol": 2.0},
+            "dynamics": {"temperature_K": 300, "length_ps": 0.005},
+            "sampler": {"chains": 2, "trajectories": 2},
+            "reference": {"engine": "tblite", "options": {"method": "GFN1-xTB"}},
+            "calibration": {"audit_every_steps": 4},
+        }
+    )
+    fine_tune([config], folders=folders, inline=True)
+    found, data = measure(folders), read_run(folders[0])
+    assert found.n_atoms == 3 and found.label == pytest.approx(np.median(data.labels.seconds))
+    assert found.histories == (LabelHistory(tuple(data.labels.step * 0.5), 5.0),)
+    updates = sum(found.update_s(3, n, 2) for n in data.updates.version)
+    assert updates == pytest.approx(sum(data.updates.seconds), rel=0.3)
+    spent = [
+        s for kind, s in zip(data.timing.kind, data.timing.seconds, strict=True) if kind == "md"
+    ]
+    assert found.md_s(3, 10) == pytest.approx(sum(spent[1:]))
+    with pytest.raises(RunFolderError, match="holds no run"):
+        measure([tmp_path / "none"])

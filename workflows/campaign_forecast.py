@@ -1,0 +1,126 @@
+"""What a campaign would take on a site: `bnnflow plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from bnnflow.config.campaign import CampaignConfig
+from executors.base import Pool
+from executors.machine import usable_cores
+from executors.site import SiteConfig, load_site
+from workflows.campaign_plan import CampaignPlan, plan_campaign, settled
+from workflows.console import columns
+from workflows.plan_times import TaskTimes
+from workflows.planning import Forecast, PlannedPools, PlannedRun, forecast
+
+LOCAL_START_S = 6.0
+"""Until workers on this machine have loaded a model, as seen here."""
+LATENCY_S = 0.05
+"""What a task costs beside its own time: commits, messages; as seen here."""
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class CampaignForecast:
+    """A forecast with what it was made from."""
+
+    name: str
+    site: str
+    n_runs: int
+    found: Forecast
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "campaign": self.name,
+            "site": self.site,
+            "runs": self.n_runs,
+            "labels": self.found.labels,
+            "wall_hours": self.found.wall_s / HOUR_S,
+            "bottleneck": str(self.found.bottleneck),
+            "node_hours": {str(pool): hours for pool, hours in self.found.node_hours.items()},
+            "busy": {str(pool): share for pool, share in self.found.busy.items()},
+        }
+
+    def table(self) -> str:
+        """The totals, then a line per pool."""
+        found = self.found
+        totals = [
+            ("campaign", f"{self.name} on {self.site}"),
+            ("runs, labels", f"{self.n_runs:,}, {found.labels:,}"),
+            ("wall time", f"{found.wall_s / HOUR_S:.3g} h"),
+            ("node hours", f"{sum(found.node_hours.values()):.3g}"),
+            ("bottleneck", f"pool {found.bottleneck}"),
+        ]
+        pools = [
+            (str(pool), f"{found.node_hours[pool]:.3g}", f"{100 * found.busy[pool]:.0f} %")
+            for pool in Pool
+        ]
+        head = ("pool", "node hours", "workers busy")
+        return "\n".join([columns(totals), "", columns([head, *pools])])
+
+
+def forecast_campaign(
+    campaign: CampaignConfig,
+    folder: Path,
+    times: TaskTimes,
+    *,
+    site: str | None = None,
+    runs: int | None = None,
+    queue_s: float = 0.0,
+    seed: int = 0,
+) -> CampaignForecast:
+    """Play a campaign on a site's pools.
+
+    folder: where it would be; times: measured or given; runs: so many, the campaign's own over and
+    over (None: as they are); queue_s: wait for the first job of a scheduler. Raises UserError as
+    starting the campaign would.
+    """
+    plan = settled(plan_campaign(campaign, folder), campaign)
+    where = load_site(site or plan.runs[0].config.run.site)
+    own = _planned(plan)
+    wanted = own if runs is None else _copies(own, runs)
+    chains = plan.runs[0].config.sampler.chains
+    found = forecast(
+        wanted, times, pools_of(where, chains, queue_s), seed=seed, most_open=campaign.most_open
+    )
+    return CampaignForecast(campaign.name, where.name, len(wanted), found)
+
+
+def pools_of(site: SiteConfig, n_chains: int, queue_s: float = 0.0) -> PlannedPools:
+    """The pools of a site; those of one machine share its cores."""
+    sizes = {Pool(name): pool.size for name, pool in site.pools}
+    return PlannedPools(
+        workers={pool: size.workers for pool, size in sizes.items()},
+        nodes={pool: size.nodes for pool, size in sizes.items()},
+        chains_per_task=site.pools.gpu.chains(n_chains),
+        start_s=queue_s if site.remote else LOCAL_START_S,
+        latency_s=LATENCY_S,
+        cores=None if site.remote else usable_cores(),
+    )
+
+
+def _planned(plan: CampaignPlan) -> list[PlannedRun]:
+    return [
+        PlannedRun(
+            name=run.name,
+            n_atoms=len(run.material.structure),
+            n_steps=run.config.dynamics.n_steps,
+            timestep_fs=run.config.dynamics.timestep_fs,
+            n_chains=run.config.sampler.chains,
+            weight=run.material.entry.weight,
+            priority=run.material.entry.priority,
+        )
+        for run in plan.runs
+    ]
+
+
+def _copies(own: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
+    return [
+        replace(run, name=f"{run.name}-{number}")
+        for number, run in enumerate(islice(cycle(own), count))
+    ]
