@@ -1,7 +1,8 @@
 """Records to HDF5 and back, and files that appear whole or not at all.
 
 A record becomes a group: arrays are datasets, numbers, strings and JSON-able values attributes,
-records groups of their own; a field that is None is absent. The class of each record is written
+records groups of their own; a field that is None is absent, and an absent field that cannot be None
+has its default: the file is older than the field. The class of each record is written
 beside it, so that a reader needs only the file.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,8 +46,17 @@ def read_record(group: h5py.Group, kind: type[Record]) -> Record:
         place = f"{group.file.filename}:{group.name}"
         raise RunFolderError(f"{place} holds {name}, expected {kind.__name__}")
     present = {item.name for item in fields(kind)} & (set(group) | set(group.attrs))  # type: ignore[arg-type]
-    values = {item.name: None for item in fields(kind)}  # type: ignore[arg-type]
+    values = {item.name: _absent(item) for item in fields(kind)}  # type: ignore[arg-type]
     return kind(**(values | {name: _read_value(group, name) for name in present}))
+
+
+def _absent(item: Field[Any]) -> Any:
+    """What a field that the file does not have stands for."""
+    if "None" in str(item.type):
+        return None
+    if item.default_factory is not MISSING:
+        return item.default_factory()
+    return None if item.default is MISSING else item.default
 
 
 def save_record(path: Path, record: Any) -> None:

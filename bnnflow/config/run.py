@@ -14,6 +14,7 @@ from bnnflow import records
 from bnnflow.config.base import Section
 from bnnflow.config.defaults import COMPAT_FIXED, fill_defaults
 from bnnflow.config.dynamics import DynamicsConfig
+from bnnflow.config.guards import GuardsConfig
 from bnnflow.config.sections import (
     CalibrationConfig,
     MaterialConfig,
@@ -52,6 +53,7 @@ class RunConfig(Section):
     potential: PotentialConfig
     calibration: CalibrationConfig
     sampler: SamplerConfig
+    guards: GuardsConfig = Field(default_factory=GuardsConfig)
     run: RunSettings = Field(default_factory=RunSettings)
     compat: Literal["rensmeyer2026"] | None = Field(
         default=None,
@@ -77,11 +79,13 @@ class RunConfig(Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_unused_compat(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run without a preset keeps the resolved copy and digest it had before presets."""
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without a preset, or keys of guards, has the copy and digest it had before them."""
         values: dict[str, Any] = serialise(self)
         if self.compat is None:
             values.pop("compat", None)
+        if not values.get("guards"):
+            values.pop("guards", None)
         return values
 
     @property

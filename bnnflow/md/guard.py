@@ -2,7 +2,8 @@
 
 First come the answers that are known already: the forcing of the configuration where the stretch
 begins, then the reference's forcing of a labelled step. After them the ensemble answers, as long
-as it is sure enough; a prediction that is not ends the step before it is taken.
+as it is sure enough and nothing has come to its limits (`limits`); otherwise the step ends before
+it is taken.
 """
 
 from __future__ import annotations
@@ -11,50 +12,51 @@ import numpy as np
 
 from bnnflow.errors import ConfigError, FaultError, NonFiniteError
 from bnnflow.md.calculator import Predict
+from bnnflow.md.limits import Limits, Strain, require_finite, require_positions
 from bnnflow.records import FloatArray, Forcing, Prediction, Structure
 
 
 class Untrusted(Exception):  # noqa: N818 - a verdict on a step, caught where steps are taken
-    """The configuration that a step leads to is not trusted, so that step must not be taken.
+    """The configuration that a step leads to is not trusted, so that step must not be taken."""
 
-    prediction: None when the positions themselves are not finite, and nothing was predicted.
-    """
-
-    def __init__(self, structure: Structure, prediction: Prediction | None) -> None:
+    def __init__(self, structure: Structure, prediction: Prediction) -> None:
         """Keep the evidence."""
         super().__init__("the ensemble is not trusted here")
         self.structure = structure
         self.prediction = prediction
 
-    @property
-    def finite(self) -> bool:
-        """Whether a label can help: all that is known is a number."""
-        return self.prediction is not None and self.prediction.finite
-
 
 class Guard:
-    """A predictor that gives known answers first, then the ensemble's where it is trusted."""
+    """A predictor that gives known answers first, then the ensemble's where it is trusted.
+
+    strains: of the configuration answered last; none when the answer was known.
+    """
 
     def __init__(
         self,
         predict: Predict,
         *,
         limit: float,
+        limits: Limits,
         known: tuple[Forcing, ...],
         stress_needed: bool = False,
     ) -> None:
-        """Take the ensemble, the largest trusted energy std (eV), and the answers known so far."""
+        """Take the ensemble, the largest trusted energy std (eV), the limits of everything else,
+        and the answers known so far."""
         self.predict = predict
         self.limit = limit
+        self.limits = limits
+        self.strains: tuple[Strain, ...] = ()
         self.known = list(known)
         self.stress_needed = stress_needed
 
     def __call__(self, structure: Structure) -> Prediction:
         """Answer one evaluation.
 
-        Raises Untrusted when energy_std exceeds the limit or anything is not finite, FaultError
-        when a known answer belongs to other positions, NonFiniteError when it is not a number,
-        and ConfigError when the dynamics need a stress and none came.
+        Raises Untrusted when energy_std exceeds the limit, ExplodedError when a guard forbids the
+        configuration or anything is not finite, FaultError when a known answer belongs to other
+        positions, NonFiniteError when it is not a number, and ConfigError when the dynamics need a
+        stress and none came.
         """
         answer = self._recall(structure) if self.known else self._ask(structure)
         if self.stress_needed and answer.stress is None:
@@ -65,12 +67,16 @@ class Guard:
         return answer
 
     def _ask(self, structure: Structure) -> Prediction:
-        prediction = ask(self.predict, structure)
+        near = self.limits.positions(structure)  # no code can label atoms inside one another
+        prediction = self.predict(structure)
+        require_finite(structure, prediction)
         if not (prediction.energy_std <= self.limit):  # also when the limit is NaN
             raise Untrusted(structure, prediction)
+        self.strains = (near, self.limits.forces(structure, prediction))
         return prediction
 
     def _recall(self, structure: Structure) -> Prediction:
+        self.strains = ()
         forcing = self.known.pop(0)
         if not fits(forcing, structure):
             raise FaultError(
@@ -81,12 +87,10 @@ class Guard:
 
 
 def ask(predict: Predict, structure: Structure) -> Prediction:
-    """The ensemble's prediction, whatever its uncertainty; Untrusted when it is not finite."""
-    if not np.all(np.isfinite(structure.positions)):
-        raise Untrusted(structure, None)
+    """The ensemble's prediction, whatever its uncertainty; ExplodedError when it is not finite."""
+    require_positions(structure)
     prediction = predict(structure)
-    if not prediction.finite:
-        raise Untrusted(structure, prediction)
+    require_finite(structure, prediction)
     return prediction
 
 

@@ -6,13 +6,22 @@ import socket
 import time
 from dataclasses import replace
 
-from bnnflow.errors import NonFiniteError
 from bnnflow.md.calculator import Predict
 from bnnflow.md.guard import Guard, Untrusted, ask, fits, forcing_from
 from bnnflow.md.integrators import check_dynamics, check_structure
+from bnnflow.md.limits import CALM, ExplodedError, Limits, worst
 from bnnflow.md.trace import Trace
 from bnnflow.md.walker import Walker
-from bnnflow.records import Checkpoint, Dynamics, Forcing, Outcome, Segment
+from bnnflow.records import (
+    Checkpoint,
+    Dynamics,
+    Forcing,
+    Guards,
+    Outcome,
+    Prediction,
+    Segment,
+    Structure,
+)
 
 
 def propagate(
@@ -23,13 +32,15 @@ def propagate(
     n_steps: int,
     limit: float,
     substitute: Forcing | None = None,
+    guards: Guards | None = None,
 ) -> Segment:
     """Take up to `n_steps` steps from a checkpoint, each only if the frame it leads to is trusted.
 
     predict: the ensemble's mean and uncertainty of a structure, a function of that structure alone;
     limit: largest trusted energy std in eV (inf: never ask, a production run); substitute: what
     the first evaluation inside the first step is given instead of the ensemble's prediction, so
-    that a labelled step is taken on the reference; its positions must be met exactly.
+    that a labelled step is taken on the reference; its positions must be met exactly; guards: what
+    no step may come to (None: the defaults).
 
     A step from x_n to x_n+1 evaluates the potential at x_n+1. When the prediction there is not
     trusted the step is not taken: the segment ends with outcome UNCERTAIN, `frame` is x_n+1 and
@@ -38,38 +49,62 @@ def propagate(
     from the checkpoint and are never evaluated again; before the very first step there are none,
     and the substitute serves there if it fits, else the ensemble, unguarded.
 
+    A step that a guard forbids, or that ends in numbers that are not finite, is not taken either:
+    the outcome is GUARDED, `trip` says why, and `frame` is the last calm configuration that the
+    ensemble predicted, if there was one. The first evaluation has no step to refuse and is only
+    looked at for finite numbers.
+
     Returns the steps taken with their energies, on the scale of `predict`, and where they ended.
-    Raises NonFiniteError when the ensemble or the positions stop being numbers, FaultError when
-    the substitute belongs to other positions, ConfigError and StructureError as `start` does.
+    Raises FaultError when the substitute belongs to other positions, NonFiniteError when it is not
+    a number, ConfigError and StructureError as `start` does.
     """
     began = time.perf_counter()
     check_dynamics(dynamics)
+    n_atoms = len(checkpoint.structure)
     check_structure(checkpoint.structure, dynamics)
+    limits = Limits.of(guards or Guards(), dynamics, n_atoms)
     try:
         known = _known_answers(predict, checkpoint, substitute)
-        guard = Guard(predict, limit=limit, known=known, stress_needed=dynamics.kind == "npt")
+    except ExplodedError as stop:
+        segment = _guarded(Trace(n_atoms), checkpoint, stop, None)
+    else:
+        needs = dynamics.kind == "npt"
+        guard = Guard(predict, limit=limit, limits=limits, known=known, stress_needed=needs)
         walker = Walker.restore(checkpoint, dynamics=dynamics, predict=guard)
-    except Untrusted as stop:
-        raise _not_finite(stop, checkpoint.step, dynamics) from None
-    segment = _drive(walker, n_steps)
+        segment = _drive(walker, guard, n_steps)
     return replace(segment, seconds=time.perf_counter() - began, host=socket.gethostname())
 
 
-def _drive(walker: Walker, n_steps: int) -> Segment:
-    """Step until done or until a step leads to a frame that is not trusted."""
+def _drive(walker: Walker, guard: Guard, n_steps: int) -> Segment:
+    """Step until done, or until a step leads to a frame that is not trusted or makes no sense."""
     trace = Trace(n_atoms=len(walker.atoms))
-    reached = walker.checkpoint()
+    reached, calm = walker.checkpoint(), None
     for _ in range(n_steps):
         try:
             walker.advance()
+            after = walker.checkpoint()
+            heat = guard.limits.temperature(walker.atoms, after.structure, walker.prediction)
         except Untrusted as stop:
-            if not stop.finite:
-                raise _not_finite(stop, reached.step + 1, walker.dynamics) from None
             ended = trace.segment(Outcome.UNCERTAIN, reached)
             return replace(ended, frame=stop.structure, prediction=stop.prediction)
+        except ExplodedError as stop:
+            return _guarded(trace, reached, stop, calm)
         trace.record(walker)
-        reached = walker.checkpoint()
+        reached = after
+        if guard.strains and worst((*guard.strains, heat)) <= CALM:
+            calm = (after.structure, walker.prediction)
     return trace.segment(Outcome.FINISHED, reached)
+
+
+def _guarded(
+    trace: Trace,
+    reached: Checkpoint,
+    stop: ExplodedError,
+    calm: tuple[Structure, Prediction] | None,
+) -> Segment:
+    """The stretch up to the step that was not taken. calm: the last frame worth a label."""
+    ended = replace(trace.segment(Outcome.GUARDED, reached), trip=stop.trip(reached.step + 1))
+    return ended if calm is None else replace(ended, frame=calm[0], prediction=calm[1])
 
 
 def _known_answers(
@@ -84,11 +119,3 @@ def _known_answers(
     else:
         known = (forcing_from(ask(predict, here), here.positions),)
     return known if substitute is None else (*known, substitute)
-
-
-def _not_finite(stop: Untrusted, step: int, dynamics: Dynamics) -> NonFiniteError:
-    what = "the walker's positions hold" if stop.prediction is None else "the ensemble predicts"
-    return NonFiniteError(
-        f"{what} a number that is not finite at step {step} ({step * dynamics.timestep_fs:g} fs): "
-        "go back to the last good frame and rerun the chains, or take a smaller timestep_fs"
-    )

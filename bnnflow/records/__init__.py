@@ -7,6 +7,7 @@ Every record is validated where it is made and trusted afterwards; every record 
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing, Outcome, Segment
 from bnnflow.records.faults import Faults
+from bnnflow.records.guards import GuardKind, Guards, Trip
 from bnnflow.records.loop import (
     Asked,
     Calibration,
@@ -61,6 +62,8 @@ __all__ = [
     "Faults",
     "FloatArray",
     "Forcing",
+    "GuardKind",
+    "Guards",
     "Handling",
     "IntArray",
     "Label",
@@ -81,6 +84,7 @@ __all__ = [
     "Segment",
     "Spent",
     "Structure",
+    "Trip",
     "Updated",
     "model_family",
 ]

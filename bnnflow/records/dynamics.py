@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bnnflow.records.guards import Trip
 from bnnflow.records.structures import FloatArray, IntArray, Prediction, Structure
 
 
@@ -65,6 +66,7 @@ class Outcome(StrEnum):
 
     FINISHED = "finished"
     UNCERTAIN = "uncertain"
+    GUARDED = "guarded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,8 @@ class Segment:
     """A stretch of MD: m steps taken, and why it stopped.
 
     checkpoint: state after the last step taken; frame, prediction: the untrusted configuration of
-    the next step, when the outcome is UNCERTAIN (that step is not taken yet); steps: (m,) step
+    the next step, when the outcome is UNCERTAIN (that step is not taken yet), or the last calm one
+    that the ensemble predicted, if any, when it is GUARDED; trip: why, then; steps: (m,) step
     numbers; energy: (m,) eV potential energy; energy_std: (m,) eV, NaN where a label or
     another substitute drove the step; kinetic: (m,) eV; temperature: (m,) K; positions:
     (m, n_atoms, 3) Å; cells: (m, 3, 3) Å.
@@ -91,3 +94,4 @@ class Segment:
     prediction: Prediction | None = None
     seconds: float = 0.0
     host: str = ""
+    trip: Trip | None = None

@@ -40,7 +40,9 @@ class LoopState:
     n_labels: good labels in the data set; n_requests: label folders used so far, failed ones
     included; labels: folder names of the good ones, oldest first; frame, prediction: what is being
     labelled; substitute: what the next MD evaluation is given; energy_shift: eV, added to every
-    reference energy (None before the first label).
+    reference energy (None before the first label); n_astray: stretches of MD that were taken back;
+    rewound: whether the frame lies on one of them, so that its forces serve no step; fresh: chains
+    that start anew in the update to come.
     """
 
     phase: Phase
@@ -53,6 +55,9 @@ class LoopState:
     frame: Structure | None = None
     prediction: Prediction | None = None
     substitute: Forcing | None = None
+    n_astray: int = 0
+    rewound: bool = False
+    fresh: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

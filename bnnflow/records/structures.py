@@ -90,6 +90,7 @@ class FailureCause(StrEnum):
     BAD_INPUT = "bad_input"
     OUT_OF_MEMORY = "out_of_memory"
     NO_DISK_SPACE = "no_disk_space"
+    EXPLODED = "exploded"
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class Reason(StrEnum):
     UNCERTAIN = "uncertain"
     NON_FINITE_PROBABILITY = "non_finite_probability"
     AUDIT = "audit"
+    GUARD = "guard"
 
 
 @dataclass(frozen=True)
