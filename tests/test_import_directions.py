@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bnnflow": (),  # analysis, config, tasks: all of bnnflow
     "executors": ("bnnflow",),
     "workflows": ("bnnflow", "executors"),
-    "workflows.otf": ("bnnflow", "workflows.plan", "workflows.requests"),
+    "workflows.otf": ("bnnflow", "workflows.astray", "workflows.plan", "workflows.requests"),
+    "workflows.astray": ("bnnflow", "workflows.plan", "workflows.requests"),
     "workflows.plan": ("bnnflow",),
     "workflows.requests": ("bnnflow", "workflows.plan"),
 }
@@ -38,6 +39,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "bnnflow.bayes": ("torch",),
     "bnnflow.uncertainty": ("numpy", "scipy"),
     "workflows.otf": (),
+    "workflows.astray": (),
     "workflows.plan": (),
     "workflows.requests": (),
 }

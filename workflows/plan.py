@@ -9,6 +9,7 @@ from typing import Any
 from bnnflow.records import (
     Dynamics,
     Faults,
+    Guards,
     Handling,
     PotentialSpec,
     RtoSpec,
@@ -22,9 +23,10 @@ class Plan:
 
     threshold: K of the cell, eV; energy_std: likelihood std of the energy, eV; n_steps: MD steps;
     segment_steps: MD steps between two commits; chains_per_task: how chains are dealt to tasks;
-    continue_on: "reference" or "ensemble" forces at a labelled frame; failure_budget: failed
-    tasks of one kind that the run survives; folder: the run folder; faults: of published code,
-    to reproduce.
+    continue_on: "reference" or "ensemble" forces at a labelled frame; failure_budget: failures
+    that the material survives (`requests.n_failures`), and of sampling tasks in one update;
+    folder: the run folder; faults: of published code, to reproduce; guards: what MD must not come
+    to.
     """
 
     folder: str
@@ -46,3 +48,4 @@ class Plan:
     failure_budget: int
     seed: int
     faults: Faults = field(default_factory=Faults)
+    guards: Guards = field(default_factory=Guards)

@@ -68,6 +68,8 @@ class Progress:
                 return f"{failure.task} failed, {failure.cause}: {failure.message} ({action})"
             case Asked(decision=d) if d.reason is Reason.FIRST_FRAME:
                 return "labelling the first frame"
+            case Asked(decision=d) if d.reason is Reason.GUARD:
+                return f"step {d.step}: labelling the last calm frame of MD that went astray"
             case Asked(decision=d):
                 return (
                     f"step {d.step}: P(|error| < K) = {d.probability:.3f}, sigma "

@@ -142,6 +142,7 @@ def make_plan(
         failure_budget=config.reference.failure_budget,
         seed=derived_seed(config.run.seed, "chains", config.material.name),
         faults=config.faults,
+        guards=config.guards.record(),
     )
 
 
