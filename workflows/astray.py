@@ -4,9 +4,10 @@ The ensemble was sure of every frame on the way, so it was wrong somewhere befor
 no sense. The whole stretch since the last commit is therefore taken back; no average over the
 trajectory holds a step of it. Then
 
-- where the ensemble's numbers are finite, the last calm frame of the stretch is labelled: calm,
-  because atoms inside one another tell little and most codes fail on them; the last, because there
-  the ensemble was sure and about to fail. Its error does not enter the calibration: the frame was
+- where the ensemble's numbers are finite, the last calm frame is labelled: calm, because atoms
+  inside one another tell little and most codes fail on them; the last, because there the ensemble
+  was sure and about to fail. Where atoms still have room and only the forces are nonsense, it is
+  the forbidden frame itself. Its error does not enter the calibration: the frame was
   picked for being wrong, and one such error could outweigh all others and lock the run in.
 - where members' numbers are not finite, those chains start anew from the prior, given all labels.
 

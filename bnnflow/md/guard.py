@@ -68,6 +68,7 @@ class Guard:
 
     def _ask(self, structure: Structure) -> Prediction:
         near = self.limits.positions(structure)  # no code can label atoms inside one another
+        self.strains = (near,)
         prediction = self.predict(structure)
         require_finite(structure, prediction)
         if not (prediction.energy_std <= self.limit):  # also when the limit is NaN

@@ -9,13 +9,14 @@ from dataclasses import replace
 from bnnflow.md.calculator import Predict
 from bnnflow.md.guard import Guard, Untrusted, ask, fits, forcing_from
 from bnnflow.md.integrators import check_dynamics, check_structure
-from bnnflow.md.limits import CALM, ExplodedError, Limits, worst
+from bnnflow.md.limits import CALM, ExplodedError, Limits, Strain, worst
 from bnnflow.md.trace import Trace
 from bnnflow.md.walker import Walker
 from bnnflow.records import (
     Checkpoint,
     Dynamics,
     Forcing,
+    GuardKind,
     Guards,
     Outcome,
     Prediction,
@@ -51,8 +52,9 @@ def propagate(
 
     A step that a guard forbids, or that ends in numbers that are not finite, is not taken either:
     the outcome is GUARDED, `trip` says why, and `frame` is the last calm configuration that the
-    ensemble predicted, if there was one. The first evaluation has no step to refuse and is only
-    looked at for finite numbers.
+    ensemble predicted, if there was one: the forbidden one where its atoms have room and only the
+    forces are nonsense, else one of the steps taken. The first evaluation has no step to refuse
+    and is only looked at for finite numbers.
 
     Returns the steps taken with their energies, on the scale of `predict`, and where they ended.
     Raises FaultError when the substitute belongs to other positions, NonFiniteError when it is not
@@ -88,12 +90,21 @@ def _drive(walker: Walker, guard: Guard, n_steps: int) -> Segment:
             ended = trace.segment(Outcome.UNCERTAIN, reached)
             return replace(ended, frame=stop.structure, prediction=stop.prediction)
         except ExplodedError as stop:
-            return _guarded(trace, reached, stop, calm)
+            return _guarded(trace, reached, stop, _worth_a_label(stop, guard.strains) or calm)
         trace.record(walker)
         reached = after
         if guard.strains and worst((*guard.strains, heat)) <= CALM:
             calm = (after.structure, walker.prediction)
     return trace.segment(Outcome.FINISHED, reached)
+
+
+def _worth_a_label(
+    stop: ExplodedError, strains: tuple[Strain, ...]
+) -> tuple[Structure, Prediction] | None:
+    """The forbidden configuration itself, where only the forces that the ensemble gives it are
+    nonsense: nowhere does it have more to learn."""
+    pulled = stop.strain.guard is GuardKind.FORCE and worst(strains) <= CALM
+    return (stop.structure, stop.prediction) if pulled and stop.prediction is not None else None
 
 
 def _guarded(

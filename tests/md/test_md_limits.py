@@ -66,8 +66,9 @@ def test_a_force_beyond_the_limit_stops_before_the_step() -> None:
     assert trip.value == pytest.approx(80.0, abs=3.0) and trip.limit == 50.0
     assert segment.checkpoint.step == 7 and len(segment.steps) == 7
     assert segment.frame is not None and segment.prediction is not None
-    np.testing.assert_array_equal(segment.frame.positions, segment.positions[-1])
-    assert segment.prediction.energy == segment.energy[-1]
+    # Its atoms have room: there the ensemble has most to learn.
+    assert segment.frame is trip.structure
+    assert np.abs(segment.prediction.forces).max() > 50.0
 
 
 def test_a_lasting_push_heats_up_until_the_temperature_guard_trips() -> None:
