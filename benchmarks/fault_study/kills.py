@@ -23,6 +23,7 @@ from workflows import session
 
 ONE = {"workers_per_node": 1, "threads_per_worker": 1}
 SITE = {"name": "x", "pools": dict.fromkeys(("gpu", "dft", "md"), ONE)}
+_usual = session.open_executor
 QUICK = {"heartbeat_period_s": 2, "heartbeat_threshold_s": 10}
 
 
@@ -136,6 +137,9 @@ def _pools(study: Study) -> ParslExecutor:
 
 
 def close_pools(study: Study) -> None:
-    """End the pools, if there are any."""
+    """End the pools, if there are any; runs work as before."""
+    session.open_executor = _usual
     if _opened.cache_info().currsize:
         _opened(study.folder).__exit__(None, None, None)
+        _opened.cache_clear()
+        _longest.clear()

@@ -61,11 +61,21 @@ def full_disk(study: Study, rng: random.Random) -> Tally:
         return study.judge(folder, idle=int(not filled))
 
 
+def can_mount(folder: Path) -> bool:
+    """Whether this process may have a disk of its own."""
+    try:
+        with _disk(folder):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
 @contextmanager
 def _disk(folder: Path) -> Iterator[None]:
     """A small disk of its own; needs root."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(folder)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(folder)]
+    subprocess.run(mount, check=True, capture_output=True)
     try:
         yield
     finally:
