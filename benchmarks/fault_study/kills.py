@@ -33,35 +33,30 @@ def coordinator(study: Study, rng: random.Random) -> Tally:
     whole = study.uninterrupted("inline", config)
     with study.try_folder() as run:
         plan(study.armed)
-        seconds = _timed(study, config)
-        killed = _killed(config, run, rng.uniform(0.02, seconds))
+        commits = len(list(whole.glob("commits/*.h5")))
+        killed = _killed(config, run, rng.randrange(commits), rng.uniform(0.0, 0.3))
         finish(config, run)
         return study.judge(run, like=whole, idle=int(not killed))
 
 
-def _killed(config: RunConfig, run: Path, after_s: float) -> bool:
-    """Run in a fork that is killed; whether it was still at work."""
+def _killed(config: RunConfig, run: Path, commits: int, after_s: float) -> bool:
+    """Run in a fork that is killed some time after a commit; whether it was still at work."""
     process = os.fork()
     if process == 0:
         os.setsid()
         with suppress(BaseException):
             go_on(config, run)
         os._exit(0)
+    while len(list(run.glob("commits/*.h5"))) < commits:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.WIFSIGNALED(status)
+        time.sleep(0.01)
     time.sleep(after_s)
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
         os.killpg(process, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(process, 0)[1])
-
-
-def _timed(study: Study, config: RunConfig) -> float:
-    """Seconds that a run takes on this machine, now that everything is warm."""
-    name = "timed"
-    if name not in study.clean:
-        began = time.monotonic()
-        study.uninterrupted(name, config)
-        study.clean[name].with_suffix(".s").write_text(str(time.monotonic() - began))
-    return float(study.clean[name].with_suffix(".s").read_text())
 
 
 def worker(study: Study, rng: random.Random) -> Tally:
