@@ -52,6 +52,8 @@ def read_record(group: h5py.Group, kind: type[Record]) -> Record:
 
 def _absent(item: Field[Any]) -> Any:
     """What a field means that is not in the file."""
+    if "None" in str(item.type):
+        return None
     if item.default_factory is not MISSING:
         return item.default_factory()
     return None if item.default is MISSING else item.default

@@ -6,21 +6,25 @@ loaded in the worker between tasks; a new ensemble version is picked up by its n
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from bnnflow.errors import NonFiniteError, RunFolderError, UserError
+from bnnflow.md import keep_evidence
 from bnnflow.md import propagate as md_propagate
 from bnnflow.potentials import load_ensemble, load_foundation
 from bnnflow.potentials.ensemble import Ensemble
 from bnnflow.records import (
     Failure,
     FailureCause,
+    GuardKind,
     Label,
     LabelRequest,
     Prediction,
@@ -30,6 +34,7 @@ from bnnflow.records import (
     SampleResult,
     Segment,
     Structure,
+    Trip,
 )
 from bnnflow.reference import label as reference_label
 from bnnflow.reference import read_label
@@ -64,9 +69,12 @@ def _recorded(
 
 @_recorded("propagate")
 def propagate(request: PropagateRequest) -> Segment:
-    """Drive MD with the ensemble until a frame is to be labelled, or for the steps asked."""
+    """Drive MD with the ensemble until a frame is to be labelled, or for the steps asked.
+
+    What a guard stopped is kept in the request's folder of evidence.
+    """
     ensemble = load_ensemble(request.potential, request.ensemble)
-    return md_propagate(
+    segment = md_propagate(
         predict=lambda structure: predict_one(
             ensemble, structure, energy_std_floor=request.energy_std_floor
         ),
@@ -77,7 +85,22 @@ def propagate(request: PropagateRequest) -> Segment:
         substitute=request.substitute,
         audit_every_steps=request.audit_every_steps,
         force_limits=request.force_limits,
+        guards=request.guards,
     )
+    if segment.trip is None:
+        return segment
+    told = replace(segment, trip=_with_members(segment.trip, ensemble))
+    if request.evidence:
+        with contextlib.suppress(OSError):  # a full disk must not take the record, too
+            keep_evidence(told, Path(request.evidence), request.dynamics.timestep_fs)
+    return told
+
+
+def _with_members(trip: Trip, ensemble: Ensemble) -> Trip:
+    """The same, with the members whose predictions are at fault."""
+    if trip.guard is not GuardKind.PREDICTION:
+        return trip
+    return replace(trip, members=ensemble.members(trip.structure).not_finite())
 
 
 @_recorded("label")

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows.otf": (
         "bnnflow",
         "workflows.ahead",
+        "workflows.astray",
         "workflows.learning",
         "workflows.plan",
         "workflows.protocol",
@@ -45,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.requests",
     ),
     "workflows.protocol": ("bnnflow",),
+    "workflows.astray": ("bnnflow", "workflows.plan", "workflows.requests"),
     "workflows.plan": ("bnnflow",),
     "workflows.learning": ("bnnflow", "workflows.plan"),
     "workflows.requests": ("bnnflow", "workflows.learning", "workflows.plan"),
@@ -56,6 +58,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "bnnflow.uncertainty": ("numpy", "scipy"),
     "workflows.otf": (),
     "workflows.ahead": ("numpy",),
+    "workflows.astray": (),
     "workflows.plan": (),
     "workflows.protocol": (),
     "workflows.learning": ("numpy",),

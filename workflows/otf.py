@@ -36,11 +36,13 @@ from bnnflow.records import (
     PredictRequest,
     Reason,
     SampleResult,
+    Segment,
     Structure,
     Updated,
 )
 from bnnflow.units import shifted_energy
 from workflows.ahead import Ahead, meanwhile
+from workflows.astray import evidence_folder, rewind
 from workflows.learning import learnt, within_limits
 from workflows.plan import Plan
 from workflows.protocol import Loop, Request
@@ -51,10 +53,12 @@ from workflows.requests import (
     driven,
     forcing,
     gentler,
+    n_failures,
     present,
     propagate_request,
     sample_request,
     smaller,
+    told_of_retry,
     trusted_std,
 )
 
@@ -109,7 +113,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
 
 def _going_ahead(state: LoopState, plan: Plan) -> Ahead | None:
     """MD beyond the frame in hand on the ensemble's own forces, where the plan wants that."""
-    if plan.while_labelling != "rewind" or state.prediction is None:
+    if plan.while_labelling != "rewind" or state.prediction is None or state.rewound:
         return None
     return Ahead(replace(state, substitute=_own_forcing(state)), plan)
 
@@ -123,12 +127,14 @@ def _compare(
 ) -> tuple[Labelled, LoopState]:
     """Error of the prediction made before any training on this label, and what it teaches.
 
-    The first frame has no prediction and never enters the calibration; nor does what `faults` skip.
+    The first frame has no prediction and never enters the calibration; nor does what `faults` skip,
+    nor a frame that was picked for being wrong (`astray`).
     """
     prediction, error, after = state.prediction, float("nan"), state
     if prediction is not None:
         error = prediction.energy - shifted
-        if len(state.labels) >= plan.faults.uncalibrated_labels:
+        counts = len(state.labels) >= plan.faults.uncalibrated_labels and not state.rewound
+        if counts:
             after = learnt(state, plan, label, prediction, error)
     step = state.checkpoint.step + (prediction is not None)
     reason = state.reason if prediction is not None else Reason.FIRST_FRAME
@@ -142,7 +148,7 @@ def _shifted(energy: float, shift: float, plan: Plan) -> float:
 
 def _drop_frame(state: LoopState, plan: Plan, failure: Failure) -> Loop:
     """Leave out a frame that got no label, within the budget; the first frame needs one."""
-    failed = state.n_requests + 1 - len(state.labels)
+    failed = n_failures(state) + 1
     what = f"({failure.cause}: {failure.message}): see {failure.directory}, then resume the run"
     if state.ensemble is None:
         return (yield from _stop(state, failure, f"the first frame has no label {what}"))
@@ -220,8 +226,8 @@ def _sample(
                 continue
             retry = gentler(request, result)
             again.append(retry)
-            half = " at half the step size" if retry is not request else ""
-            failures.append(Failed(result, f"chains {request.chains} run again{half}"))
+            how = told_of_retry(request, retry)
+            failures.append(Failed(result, f"chains {request.chains} run again{how}"))
         if len(failures) > plan.failure_budget:
             yield Commit(state, tuple(failures))
             raise TaskError(
@@ -237,11 +243,14 @@ def _propagate(state: LoopState, plan: Plan) -> Loop:
     """MD with the ensemble until the end of the segment, or until a frame is to be labelled."""
     limit = trusted_std(state, plan)
     n_steps = min(plan.segment_steps, plan.n_steps - state.checkpoint.step)
-    segment = yield propagate_request(state, plan, n_steps, limit)
+    evidence = evidence_folder(state, plan)
+    segment = yield replace(propagate_request(state, plan, n_steps, limit), evidence=evidence)
     if isinstance(segment, Failure):
         where = f"MD failed after step {state.checkpoint.step} ({segment.cause}: {segment.message})"
         return (yield from _stop(state, segment, f"{where}: the run is safe up to there"))
-    moved = replace(state, checkpoint=segment.checkpoint, substitute=None)
+    if segment.trip is not None:
+        return (yield from _rewind(state, plan, segment, evidence))
+    moved = replace(state, checkpoint=segment.checkpoint, substitute=None, rewound=False, fresh=())
     events: list[Event] = [driven(state, plan, segment, limit)]
     if segment.outcome is not Outcome.FINISHED:
         question = asked(state, plan, segment)
@@ -256,6 +265,15 @@ def _propagate(state: LoopState, plan: Plan) -> Loop:
     elif segment.checkpoint.step >= plan.n_steps:
         moved = replace(moved, phase=Phase.DONE)
     return (yield from _commit(moved, *events))
+
+
+def _rewind(state: LoopState, plan: Plan, segment: Segment, evidence: str) -> Loop:
+    """Go back to the last commit, to do otherwise; or set the material aside, safe up to there."""
+    back = rewind(state, plan, segment, evidence)
+    yield Commit(back.state, back.events)
+    if back.hopeless:
+        raise TaskError(f"{back.hopeless}; a resumed run tries once more")
+    return back.state
 
 
 def _commit(state: LoopState, *events: Event) -> Loop:

@@ -10,6 +10,7 @@ from bnnflow.records import (
     Dynamics,
     Faults,
     ForceRegion,
+    Guards,
     Handling,
     PotentialSpec,
     RtoSpec,
@@ -24,11 +25,12 @@ class Plan:
     threshold: K of the cell, eV; energy_std: likelihood std of the energy, eV; n_steps: MD steps;
     segment_steps: MD steps between two commits; chains_per_task: how chains are dealt to tasks;
     continue_on: "reference" or "ensemble" forces at a labelled frame; while_labelling: what MD does
-    until the new ensemble is there, "wait" or "rewind" (`workflows.ahead`); failure_budget: failed
-    tasks of one kind that the run survives; folder: the run folder; faults: of published code,
-    to reproduce; audit_every_steps: trusted frames whose step is a multiple of it are labelled too;
-    calibration_use: the labels that the rule learns from, "requested", "audit" or "both";
-    force_regions: of the force criterion, none without one.
+    until the new ensemble is there, "wait" or "rewind" (`workflows.ahead`); failure_budget: how
+    many failures the material survives (`requests.n_failures`), and sampling tasks of one update;
+    folder: the run folder; faults: of published code, to reproduce; audit_every_steps: trusted
+    frames whose step is a multiple of it are labelled too; calibration_use: the labels that the
+    rule learns from, "requested", "audit" or "both"; force_regions: of the force criterion, none
+    without one; guards: what MD must not come to.
     """
 
     folder: str
@@ -54,3 +56,4 @@ class Plan:
     audit_every_steps: int | None = None
     calibration_use: str = "requested"
     force_regions: tuple[ForceRegion, ...] = ()
+    guards: Guards = field(default_factory=Guards)

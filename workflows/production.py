@@ -23,7 +23,7 @@ from bnnflow.codec import load_record, same_record, save_record
 from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.data import RunData, read_run
 from bnnflow.errors import ConfigError, RunFolderError, TaskError
-from bnnflow.md import start
+from bnnflow.md import describe, start
 from bnnflow.records import Checkpoint, EnsembleRef, Failure, PropagateRequest, Segment
 from bnnflow.units import to_kcal_per_mol
 from executors.base import Executor, Pool
@@ -93,10 +93,17 @@ def _stretches(
     checkpoint = load_record(done[-1], Segment).checkpoint if done else request.checkpoint
     while checkpoint.step < n_steps:
         size = min(request.n_steps, n_steps - checkpoint.step)
-        stretch = replace(request, checkpoint=checkpoint, n_steps=size)
+        stretch = replace(
+            request, checkpoint=checkpoint, n_steps=size, evidence=str(out / "evidence")
+        )
         segment = Submission(executor, Pool.MD, tasks.propagate, stretch).result()
         if isinstance(segment, Failure):
             raise TaskError(f"production MD failed after step {checkpoint.step}: {segment.message}")
+        if segment.trip is not None:
+            what = describe(segment.trip, request.dynamics.timestep_fs)
+            raise TaskError(
+                f"production MD makes no sense any more: {what}: see {stretch.evidence}"
+            )
         done.append(out / f"{segment.checkpoint.step:06d}.h5")
         save_record(done[-1], segment)
         checkpoint = segment.checkpoint
@@ -135,6 +142,7 @@ def _request(
         dynamics=dynamics,
         n_steps=config.dynamics.checkpoint_every_steps,
         limit=float("inf"),
+        guards=config.guards.record(),
     )
 
 

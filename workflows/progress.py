@@ -155,6 +155,8 @@ def _asked(decision: Decision) -> str:
     probability = f"P(|error| < K) = {decision.probability:.3f}"
     if decision.reason is Reason.AUDIT:
         return f"step {decision.step}: audit of a trusted frame, {probability}"
+    if decision.reason is Reason.GUARD:
+        return f"step {decision.step}: labelling the last calm frame of MD that went astray"
     if decision.reason is Reason.UNCERTAIN_FORCES and decision.force is not None:
         std, limit = (to_kcal_per_mol(part) for part in (decision.force.std, decision.force.limit))
         return (

@@ -58,16 +58,42 @@ def sample_request(
         directory=directory,
         head_prior_std=plan.head_prior_std,
         faults=plan.faults,
-        n_known=len(state.labels) - 1 if state.ensemble else 0,
+        n_known=_n_known(state),
+        fresh=tuple(chain for chain in chains if chain in state.fresh),
     )
 
 
+def _n_known(state: LoopState) -> int:
+    """Labels that the last ensemble has seen: all of them where only chains start anew."""
+    if state.ensemble is None:
+        return 0
+    return len(state.labels) if state.fresh else len(state.labels) - 1
+
+
 def gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
-    """The same chains once more; at half the step size if they left the finite numbers."""
-    if failure.cause is not FailureCause.NON_FINITE or isinstance(request.schedule, RtoSpec):
+    """The same chains once more; if they left the finite numbers, in another way.
+
+    With schedule rto they start anew, from other draws of the prior; else at half the step size.
+    """
+    if failure.cause is not FailureCause.NON_FINITE:
         return request
+    if isinstance(request.schedule, RtoSpec):
+        return replace(request, fresh=request.chains, attempt=request.attempt + 1)
     schedule = replace(request.schedule, step_size=request.schedule.step_size / 2)
     return replace(request, schedule=schedule)
+
+
+def told_of_retry(request: SampleRequest, retry: SampleRequest) -> str:
+    """What a retry does otherwise, in words."""
+    if retry.attempt != request.attempt:
+        return " anew from the prior"
+    return " at half the step size" if retry is not request else ""
+
+
+def n_failures(state: LoopState) -> int:
+    """Failures that count against the material's budget: frames without a label, and stretches of
+    MD that were taken back."""
+    return state.n_requests - len(state.labels) + state.n_astray
 
 
 def smaller(schedule: ScheduleSpec | RtoSpec) -> str:
@@ -85,7 +111,10 @@ def driven(state: LoopState, plan: Plan, segment: Segment, limit: float) -> Driv
 
 
 def propagate_request(state: LoopState, plan: Plan, n_steps: int, limit: float) -> PropagateRequest:
-    """MD with the ensemble from where the state is. limit: largest trusted sigma*, eV."""
+    """MD with the ensemble from where the state is. limit: largest trusted sigma*, eV.
+
+    What a label says of a frame on a stretch that was taken back serves no step.
+    """
     return PropagateRequest(
         potential=plan.potential,
         ensemble=present(state.ensemble),
@@ -94,9 +123,10 @@ def propagate_request(state: LoopState, plan: Plan, n_steps: int, limit: float) 
         dynamics=plan.dynamics,
         n_steps=n_steps,
         limit=limit,
-        substitute=state.substitute,
+        substitute=None if state.rewound else state.substitute,
         audit_every_steps=plan.audit_every_steps,
         force_limits=trusted_force_stds(state, plan),
+        guards=plan.guards,
     )
 
 

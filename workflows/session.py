@@ -170,6 +170,7 @@ def make_plan(
         audit_every_steps=config.calibration.audit_every_steps,
         calibration_use=config.calibration.use,
         force_regions=config.threshold.regions(structure),
+        guards=config.guards.record(),
     )
 
 

@@ -82,11 +82,13 @@ class Run:
 
     @property
     def interventions(self) -> NDArray[np.bool_]:
-        """(n_labels,) labels asked for because of uncertainty: not the first frame, no audits."""
+        """(n_labels,) labels asked for because of uncertainty: not the first frame, no audits, none
+        of MD that went astray."""
         labels = self.data.labels
         asked = np.isfinite(labels.energy_std) & np.isfinite(labels.error)
         asked &= np.arange(len(asked)) > 0
-        return np.asarray(asked & ~self.audits)
+        astray = np.array(labels.reason, dtype=str) == Reason.GUARD.value
+        return np.asarray(asked & ~self.audits & ~astray)
 
     @property
     def audits(self) -> NDArray[np.bool_]:

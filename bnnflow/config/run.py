@@ -14,6 +14,7 @@ from bnnflow import records
 from bnnflow.config.base import Section
 from bnnflow.config.defaults import COMPAT_FIXED, fill_defaults
 from bnnflow.config.dynamics import DynamicsConfig
+from bnnflow.config.guards import GuardsConfig
 from bnnflow.config.limits import LimitsConfig
 from bnnflow.config.rule import CalibrationConfig, ThresholdConfig
 from bnnflow.config.sections import (
@@ -52,6 +53,7 @@ class RunConfig(Section):
     potential: PotentialConfig
     calibration: CalibrationConfig
     sampler: SamplerConfig
+    guards: GuardsConfig = Field(default_factory=GuardsConfig)
     run: RunSettings = Field(default_factory=RunSettings)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     compat: Literal["rensmeyer2026"] | None = Field(
@@ -89,10 +91,10 @@ class RunConfig(Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_unused_compat(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run without a preset or limits keeps the resolved copy it had before these keys."""
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without a preset, guards or limits has the copy it had before these keys."""
         values: dict[str, Any] = serialise(self)
-        for key in ("compat", "limits"):
+        for key in ("compat", "guards", "limits"):
             if not values.get(key):
                 values.pop(key, None)
         return values

@@ -292,7 +292,12 @@ class ReferenceConfig(Section):
     timeout_s: float = Field(
         default=3600.0, gt=0, description="a label that takes longer, all attempts together, fails"
     )
-    failure_budget: int = Field(default=3, ge=0, description="failed labels a run may have")
+    failure_budget: int = Field(
+        default=3,
+        ge=0,
+        description="failures that a run survives before its material is set aside: frames without "
+        "a label and MD that a guard stopped, together; chains, in one update",
+    )
     launcher: str = Field(
         default="",
         description="words before the command of an MPI code (mpirun -np 4); default: the site's",

@@ -6,6 +6,7 @@
 
 from bnnflow.md.beginning import start
 from bnnflow.md.calculator import EnsembleCalculator, Predict
+from bnnflow.md.evidence import describe, keep_evidence
 from bnnflow.md.noise import with_new_noise
 from bnnflow.md.propagator import propagate
 from bnnflow.md.schedule import temperature_at
@@ -14,6 +15,8 @@ from bnnflow.md.stages import stage_at
 __all__ = [
     "EnsembleCalculator",
     "Predict",
+    "describe",
+    "keep_evidence",
     "propagate",
     "stage_at",
     "start",

@@ -2,7 +2,8 @@
 
 First come the answers that are known already: the forcing of the configuration where the stretch
 begins, then the reference's forcing of a labelled step. After them the ensemble answers, as long
-as it is sure enough; a prediction that is not ends the step before it is taken.
+as it is sure enough and nothing has come to its limits (`limits`); otherwise the step ends before
+it is taken.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 
 from bnnflow.errors import ConfigError, FaultError, NonFiniteError
 from bnnflow.md.calculator import Predict
+from bnnflow.md.limits import Limits, Strain, require_finite, require_positions
 from bnnflow.records import FloatArray, Forcing, Prediction, Structure
 from bnnflow.uncertainty import force_ratio
 
@@ -18,12 +20,11 @@ from bnnflow.uncertainty import force_ratio
 class Untrusted(Exception):  # noqa: N818 - a verdict on a step, caught where steps are taken
     """The configuration that a step leads to is to be labelled, so that step must not be taken.
 
-    prediction: None when the positions themselves are not finite, and nothing was predicted; audit:
-    the frame is trusted, and labelled all the same.
+    audit: the frame is trusted, and labelled all the same.
     """
 
     def __init__(
-        self, structure: Structure, prediction: Prediction | None, *, audit: bool = False
+        self, structure: Structure, prediction: Prediction, *, audit: bool = False
     ) -> None:
         """Keep the evidence."""
         super().__init__("the ensemble is not trusted here")
@@ -31,17 +32,12 @@ class Untrusted(Exception):  # noqa: N818 - a verdict on a step, caught where st
         self.prediction = prediction
         self.audit = audit
 
-    @property
-    def finite(self) -> bool:
-        """Whether a label can help: all that is known is a number."""
-        return self.prediction is not None and self.prediction.finite
-
 
 class Guard:
     """A predictor that gives known answers first, then the ensemble's where it is trusted.
 
     audit: whether the frame asked for next is to be labelled though it may be trusted; set by who
-    knows the step.
+    knows the step. strains: of the configuration answered last; none when the answer was known.
     """
 
     def __init__(
@@ -49,16 +45,20 @@ class Guard:
         predict: Predict,
         *,
         limit: float,
+        limits: Limits,
         known: tuple[Forcing, ...],
         stress_needed: bool = False,
         force_limits: FloatArray | None = None,
     ) -> None:
-        """Take the ensemble, the largest trusted energy std (eV), and the answers known so far.
+        """Take the ensemble, the largest trusted energy std (eV), the limits of everything else,
+        and the answers known so far.
 
         force_limits: (n_atoms,) largest trusted std of each atom's force error, eV/Å.
         """
         self.predict = predict
         self.limit = limit
+        self.limits = limits
+        self.strains: tuple[Strain, ...] = ()
         self.known = list(known)
         self.stress_needed = stress_needed
         self.force_limits = force_limits
@@ -67,10 +67,10 @@ class Guard:
     def __call__(self, structure: Structure) -> Prediction:
         """Answer one evaluation.
 
-        Raises Untrusted when energy_std or a force's std exceeds its limit, anything is not finite
-        or an audit is due, FaultError when a known answer belongs to other positions,
-        NonFiniteError when it is not a number, and ConfigError when the dynamics need a stress and
-        none came.
+        Raises Untrusted when energy_std or a force's std exceeds its limit or an audit is due,
+        ExplodedError when a guard forbids the configuration or anything is not finite, FaultError
+        when a known answer belongs to other positions, NonFiniteError when it is not a number, and
+        ConfigError when the dynamics need a stress and none came.
         """
         answer = self._recall(structure) if self.known else self._ask(structure)
         if self.stress_needed and answer.stress is None:
@@ -81,15 +81,22 @@ class Guard:
         return answer
 
     def _ask(self, structure: Structure) -> Prediction:
-        prediction = ask(self.predict, structure)
+        near = self.limits.positions(structure)  # no code can label atoms inside one another
+        self.strains = (near,)
+        prediction = self.predict(structure)
+        require_finite(structure, prediction)
         trusted = prediction.energy_std <= self.limit  # False when the limit is NaN
         if self.force_limits is not None:
             trusted = trusted and force_ratio(prediction.forces_std, self.force_limits) <= 1.0
-        if not trusted or self.audit:
-            raise Untrusted(structure, prediction, audit=trusted)
+        if not trusted:
+            raise Untrusted(structure, prediction)
+        self.strains = (near, self.limits.forces(structure, prediction))
+        if self.audit:
+            raise Untrusted(structure, prediction, audit=True)
         return prediction
 
     def _recall(self, structure: Structure) -> Prediction:
+        self.strains = ()
         forcing = self.known.pop(0)
         if not fits(forcing, structure):
             raise FaultError(
@@ -100,12 +107,10 @@ class Guard:
 
 
 def ask(predict: Predict, structure: Structure) -> Prediction:
-    """The ensemble's prediction, whatever its uncertainty; Untrusted when it is not finite."""
-    if not np.all(np.isfinite(structure.positions)):
-        raise Untrusted(structure, None)
+    """The ensemble's prediction, whatever its uncertainty; ExplodedError when it is not finite."""
+    require_positions(structure)
     prediction = predict(structure)
-    if not prediction.finite:
-        raise Untrusted(structure, prediction)
+    require_finite(structure, prediction)
     return prediction
 
 

@@ -41,6 +41,13 @@ class MemberArrays:
     force_std: FloatArray
     stress: FloatArray | None
 
+    def not_finite(self) -> tuple[int, ...]:
+        """Members whose predictions hold a number that is not finite."""
+        parts = [self.energy, self.forces, self.force_std]
+        parts += [] if self.stress is None else [self.stress]
+        broken = [~np.isfinite(part).reshape(len(part), -1).all(axis=1) for part in parts]
+        return tuple(np.flatnonzero(np.any(broken, axis=0)).tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:

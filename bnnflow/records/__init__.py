@@ -8,6 +8,7 @@ Every record is validated where it is made and trusted afterwards; every record 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing, Outcome, Segment
 from bnnflow.records.faults import Faults
 from bnnflow.records.forces import ForceRegion, ForceVerdict
+from bnnflow.records.guards import GuardKind, Guards, Trip
 from bnnflow.records.loop import (
     Asked,
     Calibration,
@@ -67,6 +68,8 @@ __all__ = [
     "ForceRegion",
     "ForceVerdict",
     "Forcing",
+    "GuardKind",
+    "Guards",
     "Handling",
     "IntArray",
     "Label",
@@ -89,6 +92,7 @@ __all__ = [
     "Session",
     "Spent",
     "Structure",
+    "Trip",
     "Updated",
     "model_family",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bnnflow.records.guards import Trip
 from bnnflow.records.structures import FloatArray, IntArray, Prediction, Structure
 
 
@@ -66,6 +67,7 @@ class Outcome(StrEnum):
     FINISHED = "finished"
     UNCERTAIN = "uncertain"
     AUDIT = "audit"
+    GUARDED = "guarded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,8 @@ class Segment:
 
     checkpoint: state after the last step taken; frame, prediction: the configuration of the next
     step, when it is to be labelled: not trusted (UNCERTAIN) or due for an audit (AUDIT), that step
-    is not taken yet; steps: (m,) step
+    is not taken yet; or the last calm one that the ensemble predicted, if any, when it is GUARDED;
+    trip: why, then; steps: (m,) step
     numbers; energy: (m,) eV potential energy; energy_std: (m,) eV, NaN where a label or
     another substitute drove the step; kinetic: (m,) eV; temperature: (m,) K; positions:
     (m, n_atoms, 3) Å; cells: (m, 3, 3) Å; force_ratio: (m,) largest predicted force std over its
@@ -95,3 +98,4 @@ class Segment:
     seconds: float = 0.0
     host: str = ""
     force_ratio: FloatArray | None = None
+    trip: Trip | None = None

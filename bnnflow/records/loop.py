@@ -65,7 +65,9 @@ class LoopState:
     labelled; reason: why it, or the last one, was asked for; substitute: what the next MD
     evaluation is given; energy_shift: eV, added to every reference energy (None before the first
     label); calibration: of requested labels, audits are in estimates; ahead: MD may go on with the
-    ensemble while it is updated, for the label was within K (policy `rewind`).
+    ensemble while it is updated, for the label was within K (policy `rewind`);
+    n_astray: stretches of MD that were taken back; rewound: whether the frame lies on one of them,
+    so that its forces serve no step; fresh: chains that start anew in the update to come.
     """
 
     phase: Phase
@@ -81,6 +83,9 @@ class LoopState:
     reason: Reason | None = None
     estimates: Estimates = Estimates()
     ahead: bool = False
+    n_astray: int = 0
+    rewound: bool = False
+    fresh: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing
 from bnnflow.records.faults import Faults
+from bnnflow.records.guards import Guards
 from bnnflow.records.structures import FloatArray, Structure
 from bnnflow.units import KCAL_PER_MOL
 
@@ -91,7 +92,9 @@ class PropagateRequest:
     limit: largest trusted sigma*, eV (inf: never ask, a production run); substitute: what the
     next evaluation is given instead of the ensemble's prediction (a labelled step);
     audit_every_steps: trusted frames whose step is a multiple of it are labelled too;
-    force_limits: (n_atoms,) largest trusted std of each atom's force error, eV/Å, inf for no limit.
+    force_limits: (n_atoms,) largest trusted std of each atom's force error, eV/Å, inf for no limit;
+    guards: what no step may come to; evidence: folder for what is kept of one that would have, ""
+    for none.
     """
 
     potential: PotentialSpec
@@ -104,6 +107,8 @@ class PropagateRequest:
     substitute: Forcing | None = None
     audit_every_steps: int | None = None
     force_limits: FloatArray | None = None
+    guards: Guards = field(default_factory=Guards)
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,8 @@ class SampleRequest:
     energy_shift: eV, added to every reference energy; energy_std: fixed likelihood std of each
     label's energy, eV; prior_std: sigma_TL, with `rto` times a factor of each weight;
     head_prior_std: of the added heads' parameters, None: the same; directory: of the new version;
-    faults: of published code, to reproduce.
+    faults: of published code, to reproduce; fresh: chains that start anew, from no last sample;
+    attempt: which of several of the same update, each with streams of randomness of its own.
     """
 
     potential: PotentialSpec
@@ -179,6 +185,8 @@ class SampleRequest:
     n_known: int = 0
     head_prior_std: float | None = None
     faults: Faults = field(default_factory=Faults)
+    fresh: tuple[int, ...] = ()
+    attempt: int = 0
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class FailureCause(StrEnum):
     BAD_INPUT = "bad_input"
     OUT_OF_MEMORY = "out_of_memory"
     NO_DISK_SPACE = "no_disk_space"
+    EXPLODED = "exploded"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Reason(StrEnum):
     NON_FINITE_PROBABILITY = "non_finite_probability"
     AUDIT = "audit"
     UNCERTAIN_FORCES = "uncertain_forces"
+    GUARD = "guard"
 
 
 @dataclass(frozen=True)

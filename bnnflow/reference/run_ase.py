@@ -31,10 +31,12 @@ def compute(structure: Structure, settings: Mapping[str, Any], _directory: Path)
     except SCFError as error:
         print(f"SCF not converged: {error}")
         return _unconverged(structure, settings)
+    # Before anything else is asked: a calculator that had another geometry calculates once more.
+    back = _structure_of(calculator, atoms, structure)
     energy, kind = _energy(atoms)
     stress = _stress(atoms)
     return Output(
-        structure=_structure_of(calculator, atoms, structure),
+        structure=back,
         energy=energy,
         forces=forces,
         stress=stress,

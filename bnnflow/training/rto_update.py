@@ -35,19 +35,24 @@ JACOBIANS_AT_ONCE = 2 * 2**30
 
 @dataclass(frozen=True, eq=False)
 class _Chance:
-    """What is random in one chain: its draws of this update, jointly with the other chains', and
-    the place of its force noise in the posterior, the same in all updates."""
+    """What is a chain's own: its draws of this update, jointly with the other chains'; the place of
+    its force noise in the posterior, the same in all updates; labels that its start knows."""
 
     draws: JointDraws
     quantile: float
+    n_known: int
 
     @classmethod
     def of(cls, request: SampleRequest, chain: int) -> _Chance:
+        again = ("attempt", request.attempt) if request.attempt else ()
         streams = tuple(
-            stream(request.seed, "rto", request.version, each) for each in range(request.n_members)
+            stream(request.seed, "rto", request.version, each, *again)
+            for each in range(request.n_members)
         )
         places = stream(request.seed, "force noise")
-        return cls(JointDraws(streams, chain), stratified(chain, request.n_members, places))
+        quantile = stratified(chain, request.n_members, places)
+        n_known = 0 if chain in request.fresh else request.n_known
+        return cls(JointDraws(streams, chain), quantile, n_known)
 
 
 def rto_update(
@@ -60,18 +65,17 @@ def rto_update(
     """Condition chains on the labels that they do not know and correct them.
 
     previous: (k, n_active) samples given the first `request.n_known` labels, None: draw from the
-    prior; waypoints: half-done work of this request. Raises NonFiniteError, and SamplerError when
-    the labels' Jacobian is too large.
+    prior, as chains do that start anew (which draws one time more than their mates do, so that
+    their normals do not sum to zero with the others' in this update); waypoints: half-done work of
+    this request. Raises NonFiniteError, and SamplerError when the labels' Jacobian is too large.
     """
     whole = WhitenedPosterior(posterior)
     size = _jacobian_bytes(whole)
     chance = [_Chance.of(request, chain) for chain in request.chains]
-    start = _prior(whole, chance) if previous is None else whole.phi(previous)
+    start = _start(whole, chance, previous, request.fresh)
     group = max(1, JACOBIANS_AT_ONCE // size)
     parts = [
-        _move(
-            whole, schedule, start[rows], [chance[row] for row in rows], request.n_known, waypoints
-        )
+        _move(whole, schedule, start[rows], [chance[row] for row in rows], waypoints)
         for rows in torch.arange(len(start)).split(group)
     ]
     return Moved(*(torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])))
@@ -82,7 +86,6 @@ def _move(
     schedule: RtoSpec,
     start: Tensor,
     chance: Sequence[_Chance],
-    n_known: int,
     waypoints: Waypoints,
 ) -> Moved:
     # One by one: what a chain finds must not depend on which others share its task.
@@ -90,7 +93,7 @@ def _move(
         _condition(
             each,
             waypoints.at(f"conditioned-{each.draws.chain:02d}"),
-            partial(condition_chain, whole, schedule, start[row : row + 1], n_known=n_known),
+            partial(condition_chain, whole, schedule, start[row : row + 1]),
         )
         for row, each in enumerate(chance)
     ]
@@ -110,7 +113,7 @@ def _move(
         position=whole.theta(report.position),
         kinetic_temperature=report.kinetic_temperature,
         acceptance=report.acceptance,
-        held_in_change=whole.change(start, report.position, n_known),
+        held_in_change=_held_in_change(whole, start, report.position, chance),
         gradients=torch.tensor([_gradients(whole, schedule, each) for each in found]),
     )
 
@@ -123,7 +126,7 @@ def _condition(chance: _Chance, kept: Waypoint, work: Callable[..., Conditioned]
         set_generator_states(streams, state["generators"])
         metric = LowRankMetric(state["jacobian"], state["cholesky"])
         return Conditioned(state["position"], metric, state["jacobians"], state["gradients"])
-    found = work(quantile=chance.quantile, draws=chance.draws)
+    found = work(quantile=chance.quantile, draws=chance.draws, n_known=chance.n_known)
     kept.offer(
         lambda: {
             "position": found.position,
@@ -144,9 +147,31 @@ def _gradients(whole: WhitenedPosterior, schedule: RtoSpec, found: Conditioned) 
     return whole.n_frames * (rows + found.gradients + steps)
 
 
-def _prior(whole: WhitenedPosterior, chance: Sequence[_Chance]) -> Tensor:
+def _start(
+    whole: WhitenedPosterior,
+    chance: Sequence[_Chance],
+    previous: Tensor | None,
+    fresh: Sequence[int],
+) -> Tensor:
+    """(k, n_active) whitened: last samples, or draws of the prior."""
     mean = whole.posterior.prior.mean
-    return torch.stack([each.draws.normal(mean.shape) for each in chance]).to(mean.device)
+    rows = []
+    for row, each in enumerate(chance):
+        if previous is None or each.draws.chain in fresh:
+            rows.append(each.draws.normal(mean.shape).to(mean.device))
+        else:
+            rows.append(whole.phi(previous[row]))
+    return torch.stack(rows)
+
+
+def _held_in_change(
+    whole: WhitenedPosterior, start: Tensor, end: Tensor, chance: Sequence[_Chance]
+) -> Tensor:
+    """See `SampleResult`; NaN for a chain that started anew."""
+    n_known = max(each.n_known for each in chance)
+    change = whole.change(start, end, n_known)
+    anew = torch.tensor([each.n_known < n_known for each in chance], device=change.device)
+    return change.masked_fill(anew, torch.nan)
 
 
 def _jacobian_bytes(whole: WhitenedPosterior) -> int:

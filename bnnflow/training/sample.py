@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from bnnflow.bayes import GaussianPrior
+from bnnflow.errors import NonFiniteError
 from bnnflow.potentials import Potential, load_potential
 from bnnflow.potentials.ensemble import load_member, member_path, save_member
 from bnnflow.records import Label, RtoSpec, SampleRequest, SampleResult
@@ -34,13 +36,19 @@ def sample(request: SampleRequest, labels: list[Label]) -> SampleResult:
     potential = load_potential(request.potential)
     posterior = posterior_of(request, potential, labels)
     waypoints = Waypoints(request)
-    moved = _move(request, potential, posterior, waypoints)
+    try:
+        moved = _move(request, potential, posterior, waypoints)
+        _require_finite(request.chains, moved.position)
+        energy, force = posterior.errors(moved.position)
+        _require_finite(request.chains, energy, force)
+    except NonFiniteError:
+        waypoints.clear()  # what led there is of no use to another attempt
+        raise
     directory = Path(request.directory)
     directory.mkdir(parents=True, exist_ok=True)
     for chain, values in zip(request.chains, moved.position, strict=True):
         save_member(member_path(request.directory, chain), active=posterior.active, values=values)
     waypoints.clear()
-    energy, force = posterior.errors(moved.position)
     return SampleResult(
         version=request.version,
         chains=request.chains,
@@ -61,11 +69,29 @@ def _move(
     previous = _previous(request, posterior)
     if isinstance(request.schedule, RtoSpec):
         return rto_update(request, request.schedule, posterior, previous, waypoints)
-    if previous is None:
-        heads = [stream(request.seed, "head", chain) for chain in request.chains]
-        previous = torch.stack([potential.start(generator) for generator in heads])
-        previous = previous.to(posterior.base.device)[:, posterior.active]
-    return sghmc_update(request, request.schedule, posterior, previous, waypoints)
+    heads = [stream(request.seed, "head", chain) for chain in request.chains]
+    start = torch.stack([potential.start(generator) for generator in heads])
+    start = start.to(posterior.base.device)[:, posterior.active]
+    for row, chain in enumerate(request.chains):
+        if previous is not None and chain not in request.fresh:
+            start[row] = previous[row]
+    return sghmc_update(request, request.schedule, posterior, start, waypoints)
+
+
+def _require_finite(chains: Sequence[int], *values: torch.Tensor) -> None:
+    """Raises NonFiniteError naming the chains that hold a number that is not finite.
+
+    values: (k, ...) each. No such chain may become a member of an ensemble.
+    """
+    finite = [torch.isfinite(value).reshape(len(chains), -1).all(1) for value in values]
+    broken = [
+        chain for chain, good in zip(chains, torch.stack(finite).all(0), strict=True) if not good
+    ]
+    if broken:
+        raise NonFiniteError(
+            f"chains {broken} ended with parameters or predictions that are not finite: expected "
+            "finite numbers"
+        )
 
 
 def posterior_of(request: SampleRequest, potential: Potential, labels: list[Label]) -> Posterior:

@@ -75,6 +75,15 @@ class RaisesSCF(Base):
     def calculate(self, *args, **kwargs):
         raise SCFError("no convergence")
 
+class ElsewhereAtFirst(Base):
+    """Another geometry at its first call, for which alone it has the forces asked for."""
+
+    def calculate(self, atoms=None, *args, **kwargs):
+        first, self.called = not getattr(self, "called", False), True
+        atoms = atoms.copy()
+        atoms.positions[0, 0] += 0.01 * first
+        super().calculate(atoms, *args, **kwargs)
+
 class TwoEnergies(Base):
     implemented_properties = ["energy", "free_energy", "forces"]
 

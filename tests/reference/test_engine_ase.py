@@ -11,7 +11,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from bnnflow.records import Label, LabelRequest, Structure
+from bnnflow.records import Failure, FailureCause, Label, LabelRequest, Structure
 from bnnflow.reference import build_reference, label
 
 Ask = Callable[..., LabelRequest]
@@ -65,6 +65,15 @@ def test_the_energy_is_the_one_the_forces_belong_to(bad: str, water: Structure, 
     assert isinstance(outcome, Label)
     assert outcome.energy == 2.0
     assert outcome.details["energy_kind"] == "free_energy"
+
+
+def test_forces_of_another_geometry_are_refused_though_the_energy_is_right(
+    bad: str, water: Structure, ask: Ask
+) -> None:
+    """The energy is asked for after the forces, and a calculator may then calculate once more."""
+    spec = {"engine": "ase", "calculator": f"{bad}.ElsewhereAtFirst", "isolated": False}
+    outcome = label(ask(water, **spec))
+    assert isinstance(outcome, Failure) and outcome.cause is FailureCause.WRONG_GEOMETRY
 
 
 @pytest.mark.proves("charge", "spin", code="ase")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_mace import Tiny, molecules
 
 from bnnflow.bayes import JointDraws
 from bnnflow.errors import NonFiniteError, SamplerError
-from bnnflow.potentials.ensemble import load_member
+from bnnflow.potentials.ensemble import load_member, member_path, save_member
 from bnnflow.records import (
     EnsembleRef,
+    Failure,
+    FailureCause,
     Label,
     PotentialSpec,
     RtoSpec,
@@ -24,9 +28,13 @@ from bnnflow.records import (
 from bnnflow.training import jacobian_memory, rto_update, sample
 from bnnflow.training.conditioning import condition_chain
 from bnnflow.training.jacobian_memory import check_size, labels_that_fit, rows_per_frame
+from bnnflow.training.posterior import Posterior
 from bnnflow.training.prior_shape import prior_shape
 from bnnflow.training.sample import posterior_of
 from bnnflow.training.whitened import WhitenedPosterior
+from workflows.requests import gentler
+
+sampling = import_module("bnnflow.training.sample")  # the package has a function of this name
 
 CHAINS = (0, 1, 2)
 PRIOR_STD, ENERGY_STD, SHIFT = 0.1, 0.02, -7.25
@@ -213,3 +221,83 @@ def test_force_noise_follows_the_quantile_and_what_cannot_be_followed(
 def test_a_chain_without_finite_predictions_is_named(request_for, labels: list[Label]) -> None:
     with pytest.raises(NonFiniteError, match=r"use a smaller potential\.prior_std"):
         sample(request_for("wild", prior_std=1e30), labels[:1])
+
+
+def broken_member(request_for, labels: list[Label]) -> SampleRequest:
+    """The second update of chains, one of which has left the numbers that float32 can add up."""
+    first = after_one_label(request_for, labels)
+    path = member_path(first.directory, 1)
+    arrays = load_file(str(path))
+    save_member(path, active=arrays["active"], values=torch.full_like(arrays["values"], 1e30))
+    known = EnsembleRef(first.directory, 1, len(CHAINS))
+    return request_for("two", version=2, previous=known, n_known=1)
+
+
+def test_a_chain_that_cannot_start_is_retried_from_the_prior(
+    request_for, labels: list[Label]
+) -> None:
+    request = broken_member(request_for, labels)
+    with pytest.raises(NonFiniteError) as error:
+        sample(request, labels[:2])
+    assert not list(Path(request.directory).glob("chain-*"))
+    failure = Failure("sample", FailureCause.NON_FINITE, str(error.value))
+    retry = gentler(request, failure)
+    assert (retry.fresh, retry.attempt) == (CHAINS, 1)
+    result = sample(retry, labels[:2])
+    assert torch.isfinite(members(retry)).all() and np.isfinite(result.force_rmse).all()
+    assert gentler(retry, failure).attempt == 2
+
+
+def test_only_the_chains_named_start_anew(request_for, labels: list[Label]) -> None:
+    request = broken_member(request_for, labels)
+    result = sample(replace(request, fresh=(1,)), labels[:2])
+    assert np.isnan(result.held_in_change).tolist() == [False, True, False]
+    mended = members(request)
+    healthy = EnsembleRef(after_one_label(request_for, labels).directory, 1, len(CHAINS))
+    usual = request_for("usual", version=2, previous=healthy, n_known=1)
+    sample(usual, labels[:2])
+    torch.testing.assert_close(mended[[0, 2]], members(usual)[[0, 2]], rtol=0.0, atol=2e-3)
+    assert (mended[1] - members(usual)[1]).abs().max() > 0.05
+
+
+def test_every_attempt_draws_otherwise(request_for, labels: list[Label]) -> None:
+    usual, again = request_for("usual"), request_for("again", attempt=1)
+    sample(usual, labels[:1])
+    sample(again, labels[:1])
+    assert (members(usual) - members(again)).abs().max() > 0.05
+
+
+def test_an_update_without_a_new_label_keeps_what_is_known(
+    request_for, labels: list[Label]
+) -> None:
+    first = after_one_label(request_for, labels)
+    known = EnsembleRef(first.directory, 1, len(CHAINS))
+    again = request_for("again", version=2, previous=known, n_known=1, fresh=(2,))
+    result = sample(again, labels[:1])
+    assert max(result.energy_rmse) < 4 * ENERGY_STD
+    assert np.isfinite(result.held_in_change[:2]).all()
+
+
+@pytest.mark.parametrize("part", ["position", "force"])
+def test_no_chain_that_is_not_finite_becomes_a_member(
+    request_for, labels: list[Label], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    real, errors = sampling.rto_update, Posterior.errors
+
+    def moved(*arguments):
+        found = real(*arguments)
+        if part == "position":
+            found.position[1, 3] = torch.nan
+        return found
+
+    def wrong(self, theta):
+        energy, force = errors(self, torch.nan_to_num(theta))
+        return energy, torch.where(torch.arange(len(force)) == 1, torch.inf, force)
+
+    monkeypatch.setattr(sampling, "rto_update", moved)
+    if part == "force":
+        monkeypatch.setattr(Posterior, "errors", wrong)
+    request = request_for("bad")
+    with pytest.raises(NonFiniteError, match=r"chains \[1\]|not finite"):
+        sample(request, labels[:1])
+    assert not list(Path(request.directory).glob("*"))
