@@ -104,7 +104,10 @@ class PotentialConfig(Section):
     )
     dtype: Literal["float32", "float64"] = Field(default="float32", description="of the weights")
     device: str = Field(
-        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N"
+        default="cpu",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="cpu, cuda, cuda:N, or auto: a GPU in workers that have one, else the CPU; on "
+        "a cluster, whose login node has no GPU",
     )
 
     def record(self) -> records.PotentialSpec:

@@ -153,9 +153,18 @@ def sha256(path: Path) -> str:
 
 
 def check_device(name: str) -> torch.device:
-    """The device of this name. Raises ModelError when torch does not see it on this machine."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"device is {name}, but torch sees no GPU here: use cpu")
+    """The device of this name on this machine; auto: its GPU if torch sees one, else its CPU.
+
+    Raises ModelError when torch does not see it.
+    """
+    seen = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if seen else "cpu")
+    if name.startswith("cuda") and not seen:
+        raise ModelError(
+            f"device is {name}, but torch sees no GPU here: use auto, with which every worker takes "
+            "a GPU where it has one, or cpu"
+        )
     return torch.device(name)
 
 

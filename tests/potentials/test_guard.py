@@ -96,3 +96,14 @@ def test_loading_for_a_device_compares(
     monkeypatch.setattr(registry, "check_device", lambda name: torch.device("meta"))
     registry.load_potential(PotentialSpec(str(tiny.path), device="cuda:7"))
     assert compared == [torch.device("meta")]
+
+
+@pytest.mark.parametrize(("seen", "device"), [(False, "cpu"), (True, "cuda")])
+def test_auto_is_what_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, seen: bool, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: seen)
+    assert registry.check_device("auto") == torch.device(device)
+    if not seen:
+        with pytest.raises(ModelError, match="use auto"):
+            registry.check_device("cuda")
