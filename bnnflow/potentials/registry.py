@@ -162,8 +162,8 @@ def check_device(name: str) -> torch.device:
         return torch.device("cuda" if seen else "cpu")
     if name.startswith("cuda") and not seen:
         raise ModelError(
-            f"device is {name}, but torch sees no GPU here: use auto, with which every worker takes "
-            "a GPU where it has one, or cpu"
+            f"device is {name}, but torch sees no GPU here: use auto, with which every worker "
+            "takes a GPU where it has one, or cpu"
         )
     return torch.device(name)
 
