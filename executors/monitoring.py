@@ -60,8 +60,7 @@ def monitoring_hub(config: MonitoringConfig) -> MonitoringHub | None:
     require_sqlalchemy()
     return BoundHub(
         workflow_name="bnnflow",
-        resource_monitoring_enabled=config.resources_every_s > 0,
-        resource_monitoring_interval=config.resources_every_s,
+        resource_monitoring_enabled=False,
     )
 
 

@@ -77,6 +77,7 @@ def _executor(
         "provider": _provider(config, watch, on_submit),
     }
     executor = _by_placement(config, common)
+    executor.remote_monitoring_radio = None  # its router process would outlive this one
     executor.interchange_launch_cmd = _interchange_command()
     return executor
 

@@ -75,10 +75,12 @@ label, `'0,1'` for two devices) and, under `srun`, `gpus_per_node`; on whole nod
 **Flux.** Parsl's own FluxExecutor starts a process per task, in which the model would be loaded
 anew each time; here a block is a job of `flux batch` with workers that stay.
 
-**Parsl's monitoring.** `monitoring: {enabled: true}` has Parsl write the state of every task and
-block into `parsl/monitoring.db` of the run folder (of the first run, where several are driven), for
+**Parsl's monitoring.** `monitoring: {enabled: true}` has Parsl write the state of every task
+into `parsl/monitoring.db` of the run folder (of the first run, where several are driven), for
 its own tools and for SQL. It needs `pip install "bnnflow[monitoring]"`, and a script that starts
-pools needs `if __name__ == "__main__":`, because the database has a process of its own. What
+pools needs `if __name__ == "__main__":`, because the database has a process of its own. Nodes,
+blocks and the resources of tasks are not in it: Parsl starts a process per pool for those that
+would outlive a coordinator that is killed. What
 `bnnflow status` and the reports show needs none of it ([watching.md](watching.md)).
 
 **What was tried.** Slurm 22.05, by `make slurm` on one machine as three nodes: all placements of

@@ -12,12 +12,6 @@ class MonitoringConfig(Section):
 
     enabled: bool = Field(
         default=False,
-        description="Parsl writes the state of every task and block into `parsl/monitoring.db` "
+        description="Parsl writes the state of every task into `parsl/monitoring.db` "
         "(SQLite) of the run folder; needs `pip install 'bnnflow[monitoring]'`",
-    )
-    resources_every_s: int = Field(
-        default=0,
-        ge=0,
-        description="how often the processor time and memory of each task are noted as well, by a "
-        "process beside it; 0: never",
     )

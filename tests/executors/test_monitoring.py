@@ -67,8 +67,8 @@ def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_keys_of_the_site_file() -> None:
-    with pytest.raises(ConfigError, match="resources_every_s"):
-        parse_site({"name": "here", "monitoring": {"enabled": True, "resource_every_s": 5}})
+    with pytest.raises(ConfigError, match="did you mean monitoring"):
+        parse_site({"name": "here", "monitoring": {"enable": True}})
 
 
 @pytest.mark.slow
