@@ -104,10 +104,13 @@ def _trusted(stretch: Segment, limit: float, force_ratio: float) -> bool:
     """
     doubtful = bool(np.any(stretch.energy_std > limit))
     if stretch.force_ratio is not None:
-        doubtful |= bool(np.any(stretch.force_ratio > force_ratio))
+        doubtful |= not bool(np.all(stretch.force_ratio <= force_ratio))
     return not doubtful
 
 
 def _tighter(before: FloatArray | None, now: FloatArray | None) -> float:
     """The least share of its limit that an atom still has."""
-    return 1.0 if before is None or now is None else float(np.min(now / before))
+    if before is None or now is None:
+        return 1.0
+    judged = np.isfinite(before)  # atoms of no region have no limit
+    return float(np.min(now[judged] / before[judged], initial=1.0))

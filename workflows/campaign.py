@@ -16,7 +16,7 @@ from typing import Any
 from bnnflow.config.campaign import CampaignConfig
 from bnnflow.config.expansion import PlannedRun
 from bnnflow.data import is_run, read_run
-from bnnflow.errors import BnnflowError, RunFolderError
+from bnnflow.errors import RunFolderError
 from bnnflow.records import Phase
 from workflows.campaign_drive import drive_campaign
 from workflows.campaign_folder import is_campaign, read_campaign, run_folder, write_campaign
@@ -56,7 +56,7 @@ class CampaignSummary:
     def run_folders(self) -> list[Path]:
         """The folders of the runs that have begun."""
         folders = [run_folder(self.folder, run.name) for run in self.runs]
-        return [folder for folder in folders if is_run(folder)]
+        return [folder for folder in folders if _begun(folder)]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -92,11 +92,16 @@ def start_campaign(
 
 
 def resume_campaign(
-    folder: Path | str, *, inline: bool = False, site: str | None = None
+    folder: Path | str,
+    *,
+    inline: bool = False,
+    site: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> CampaignSummary:
     """Go on with every run of a campaign that is not done, and begin those that had no folder yet.
 
-    Raises RunFolderError when the folder holds no campaign, or one that is driven already.
+    overrides: `limits.KEY=VALUE` for all its runs. Raises RunFolderError when the folder holds no
+    campaign, or one that is driven already.
     """
     path = Path(folder)
     campaign, runs = read_campaign(path)
@@ -106,7 +111,7 @@ def resume_campaign(
     reasons = {bad.name: bad.reason for bad in begun.bad}
     by_run = {run.name: reasons[run.material.name] for run in missing if run.name not in known}
     runs = tuple(known.get(run.name, run) for run in runs)
-    return _go_on(path, campaign, runs, by_run, inline=inline, site=site)
+    return _go_on(path, campaign, runs, by_run, inline=inline, site=site, overrides=overrides)
 
 
 def campaign_status(folder: Path | str) -> CampaignSummary:
@@ -124,6 +129,7 @@ def _go_on(
     *,
     inline: bool,
     site: str | None,
+    overrides: Sequence[str] = (),
 ) -> CampaignSummary:
     """Drive all runs that can be driven to their end. reasons: of those that cannot, by name."""
     stopped = dict(reasons)
@@ -139,6 +145,7 @@ def _go_on(
             ready,
             inline=inline,
             site=site,
+            overrides=overrides,
             on_stop=stopped.__setitem__,
             on_leave=left.__setitem__,
         )
@@ -153,7 +160,7 @@ def _fault(folder: Path, run: PlannedRun) -> str:
             read_run(path)
         else:
             create(run.config, run.material.structure, path)
-    except BnnflowError as error:
+    except Exception as error:  # whatever is wrong with its folder, it is that run's alone
         return str(error)
     return ""
 
@@ -174,10 +181,17 @@ def _summary(
     return CampaignSummary(folder, tuple(ends))
 
 
+def _begun(path: Path) -> bool:
+    try:
+        return is_run(path)
+    except OSError:  # a folder without rights
+        return False
+
+
 def _end(path: Path, run: PlannedRun, reason: str) -> RunEnd:
     try:
         state = read_run(path).state
-    except RunFolderError as error:
+    except Exception as error:  # a folder without rights, a stray file
         return RunEnd(run.name, "not done", reason=reason or str(error))
     return RunEnd(
         name=run.name,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from bnnflow.config import config_from_yaml
+from bnnflow.config import config_from_yaml, with_limits
 from bnnflow.config.campaign import CampaignConfig
 from bnnflow.config.expansion import PlannedRun
 from bnnflow.data import open_run, read_run
 from bnnflow.data.lock import RunLock
-from bnnflow.errors import BnnflowError
 from bnnflow.records import Phase
 from executors.base import Executor
 from executors.signals import stop_signals_raise
 from workflows.campaign_folder import run_folder
 from workflows.driver import Walker, drive
+from workflows.ledger import Ledger
 from workflows.limits import Budget
 from workflows.session import ledger_of, longest_label_s, make_walker, open_executor
 from workflows.shares import Share
@@ -31,13 +32,14 @@ def drive_campaign(
     *,
     inline: bool,
     site: str | None,
+    overrides: Sequence[str],
     on_stop: Note,
     on_leave: Note,
 ) -> None:
     """Drive runs whose folders exist; one that fails stops no other.
 
-    on_stop, on_leave: told of runs that an error, or a limit, ended. Raises RunFolderError when
-    another coordinator drives the campaign.
+    overrides: of the runs' limits; on_stop, on_leave: told of runs that an error, or a limit,
+    ended. Raises RunFolderError when another coordinator drives the campaign.
     """
     executor = open_executor(
         site or runs[0].config.run.site,
@@ -54,7 +56,7 @@ def drive_campaign(
 
     try:
         with stop_signals_raise(), executor:
-            walkers = _walkers(folder, campaign, runs, executor, stopped, on_leave)
+            walkers = _walkers(folder, campaign, runs, executor, overrides, stopped, on_leave)
             drive(walkers, executor, most_open=campaign.most_open)
     except Exception as error:
         if not any(error is each for each in told):
@@ -68,28 +70,43 @@ def _walkers(
     campaign: CampaignConfig,
     runs: Sequence[PlannedRun],
     executor: Executor,
+    overrides: Sequence[str],
     stopped: Callable[[str, Exception], None],
     on_leave: Note,
 ) -> Iterator[Walker]:
     """Opened one by one when it is their turn; those that are done are passed over."""
-    budget = Budget(campaign.budget)
+    budget = Budget(campaign.budget, _ledgers(folder, runs, executor) if campaign.limited else {})
     for run in runs:
         try:
-            walker = _open(run_folder(folder, run.name), run, executor, budget)
-        except BnnflowError as error:
+            walker = _open(run_folder(folder, run.name), run, executor, budget, overrides)
+        except Exception as error:  # whatever is wrong with its folder, it is that run's alone
             stopped(run.name, error)
             continue
         if walker is not None:
             yield _reporting(walker, run.name, stopped, on_leave)
 
 
-def _open(path: Path, run: PlannedRun, executor: Executor, budget: Budget) -> Walker | None:
+def _ledgers(folder: Path, runs: Sequence[PlannedRun], executor: Executor) -> dict[str, Ledger]:
+    """What each run has used before this session; those that cannot be read say so later."""
+    found = {}
+    for run in runs:
+        with suppress(Exception):
+            found[run.name] = ledger_of(read_run(run_folder(folder, run.name)), executor)
+    return found
+
+
+def _open(
+    path: Path,
+    run: PlannedRun,
+    executor: Executor,
+    budget: Budget,
+    overrides: Sequence[str],
+) -> Walker | None:
     if read_run(path).state.phase is Phase.DONE:
-        budget.join(ledger_of(read_run(path), executor))
         return None
     store = open_run(path)
     try:
-        config = config_from_yaml(store.config_text)
+        config = with_limits(config_from_yaml(store.config_text), overrides)
         entry = run.material.entry
         share = Share(run.name, weight=entry.weight, priority=entry.priority)
         return make_walker(config, store, executor, share=share, budget=budget)

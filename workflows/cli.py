@@ -159,22 +159,33 @@ def plan(
 
 @app.command()
 def resume(
-    folders: Folders, site: Site = None, inline: Inline = False, as_json: Json = False
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER|LIMIT=VALUE",
+            help="Run folders, or a campaign's; limits.labels=80 changes a limit.",
+        ),
+    ],
+    site: Site = None,
+    inline: Inline = False,
+    as_json: Json = False,
 ) -> int | None:
     """Go on with interrupted runs, or with a campaign, from the last commits."""
     from workflows.campaign_folder import is_campaign
 
+    limits = [text for text in targets if "=" in text and not Path(text).exists()]
+    folders = [Path(text) for text in targets if text not in limits]
     if len(folders) == 1 and is_campaign(folders[0]):
         from workflows.campaign import resume_campaign
 
         with stdout_for_figures(as_json):
-            ended = resume_campaign(folders[0], inline=inline, site=site)
+            ended = resume_campaign(folders[0], inline=inline, site=site, overrides=limits)
         return _campaign_ended(ended, as_json)
     _require(folders)
     from workflows.session import resume as resume_runs
 
     with stdout_for_figures(as_json):
-        resume_runs(folders, inline=inline, site=site)
+        resume_runs(folders, inline=inline, site=site, overrides=limits)
     _finish(folders, as_json)
     return None
 
@@ -341,10 +352,16 @@ def _finish(folders: list[Path], as_json: bool) -> None:
 
 
 def _campaign_ended(ended: CampaignSummary, as_json: bool) -> int:
-    """Write each run's report and say which runs are done."""
+    """Write each run's report, as far as it can be, and say which runs are done."""
     from bnnflow.analysis.report import write_report
+    from bnnflow.errors import BnnflowError
 
-    reports = [write_report(folder) for folder in ended.run_folders]
+    reports = []
+    for folder in ended.run_folders:
+        try:
+            reports.append(write_report(folder))
+        except BnnflowError as error:
+            say(f"no report of {folder}: {error}", INTERNAL)
     _show(ended.as_dict() | {"reports": reports}, ended.table, as_json)
     if ended.unfinished:
         return say(f"{ended.unfinished} runs of {ended.folder} are not done", INTERNAL)

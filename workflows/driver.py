@@ -79,6 +79,15 @@ class _Driver:
         self._errors: list[Exception] = []
 
     def drive(self, walkers: Any, most_open: int | None) -> None:
+        try:
+            self._advance_all(walkers, most_open)
+        finally:
+            for walker in tuple(self._active):
+                self._close(walker)
+        if self._errors:
+            raise self._errors[0]
+
+    def _advance_all(self, walkers: Any, most_open: int | None) -> None:
         self._open(walkers, most_open)
         while self._active:
             ended = self._inbox.take(NOTICE_S)
@@ -88,8 +97,6 @@ class _Driver:
                 continue
             self._hear(*ended)
             self._open(walkers, most_open)
-        if self._errors:
-            raise self._errors[0]
 
     def _open(self, walkers: Any, most_open: int | None) -> None:
         """Begin as many loops as there is room for."""
@@ -101,11 +108,7 @@ class _Driver:
             if walker.idle_since is None:
                 walker.idle_since = self._inbox.now()
             self._active.add(walker)
-            reason = walker.enough()
-            if reason:
-                self._leave(walker, reason)
-            else:
-                self._advance(walker, None)
+            self._advance(walker, None)
 
     def _hear(self, walker: Walker, job: Job, call: Call) -> None:
         """Take in a task that ended; go on when it is what the loop waits for."""
@@ -138,11 +141,11 @@ class _Driver:
             while not walker.waits:
                 request = walker.loop.send(answer)
                 answer = None
-                self._serve(walker, request)
-                reason = walker.enough() if isinstance(request, Commit) else ""
-                if reason:
+                reason = "" if isinstance(request, Commit) or walker.jobs else walker.enough()
+                if reason:  # not before: a loop that ends after its commit has ended
                     self._leave(walker, reason)
                     return
+                self._serve(walker, request)
         except StopIteration:
             self._close(walker)
             walker.on_end()
@@ -198,9 +201,10 @@ class _Driver:
         walker.on_end()
 
     def _stop(self, walker: Walker, error: Exception) -> None:
+        self._errors.append(error)
         self._close(walker)
         walker.on_stop(error)
-        self._errors.append(error)
+        walker.on_end()
 
     def _close(self, walker: Walker) -> None:
         for begin in tuple(walker.jobs):

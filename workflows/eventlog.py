@@ -19,6 +19,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -193,7 +194,7 @@ def log_lines(folder: Path) -> Write:
 
     def write(line: str) -> None:
         for file in files:
-            with file.open("a", encoding="utf-8") as log:
+            with suppress(OSError), file.open("a", encoding="utf-8") as log:  # as run.log
                 log.write(line + "\n")
 
     return write

@@ -45,10 +45,12 @@ class _Desk:
     def __init__(self, shares: Shares, share: Share) -> None:
         self._shares = shares
         self._share = share
+        self._first: Order | None = None
         self._order: Order | None = None
 
     def submit(self, pool: Pool, task: Task, request: Any) -> Future[Any]:
         self._order = self._shares.submit(self._share, pool, task, request)
+        self._first = self._first or self._order
         return self._order.future
 
     def drop(self) -> None:
@@ -57,7 +59,8 @@ class _Desk:
 
     @property
     def began(self) -> float | None:
-        return self._order.began if self._order else None
+        """When it left the queue for the first time."""
+        return self._first.began if self._first else None
 
 
 class Call:

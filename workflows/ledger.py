@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bnnflow.data import RunData
 from bnnflow.records import (
     Commit,
@@ -14,6 +16,7 @@ from bnnflow.records import (
     Labelled,
     LoopState,
     Phase,
+    Reason,
     Spent,
     Updated,
 )
@@ -26,37 +29,71 @@ POOL_OF_TASK: Mapping[str, Pool] = {
     "sample": Pool.GPU,
 }
 
+UNASKED = frozenset({Reason.AUDIT, Reason.GUARD, Reason.AUDIT.value, Reason.GUARD.value})
+"""Reasons of labels that say nothing of how uncertain MD is."""
+
+
+@dataclass(eq=False)
+class Clock:
+    """Wall time that spans cover, each moment once. They come about in the order of their ends."""
+
+    seconds: float = 0.0
+    covered: float = float("-inf")
+
+    def pass_by(self, start: float, seconds: float) -> None:
+        """Count what of a span no span before it covers."""
+        end = start + seconds
+        self.seconds += max(0.0, end - max(start, self.covered))
+        self.covered = max(self.covered, end)
+
 
 @dataclass(eq=False)
 class Ledger:
     """Counts what one run uses, from its events and those of earlier sessions.
 
     nodes: nodes that one task of each pool takes; timestep_fs: of MD; label_steps: MD step of each
-    label; node_seconds: of all tasks, by what they say they took (MD of earlier sessions: by the
-    clock); wall_s: in which the run was driven.
+    label; asked_steps: of those asked for because of uncertainty; node_seconds: of all tasks, by
+    what they say they took (MD of earlier sessions: by the clock); clocks: told of every span, the
+    run's own first; spans: of earlier sessions.
     """
 
     nodes: Mapping[Pool, float]
     timestep_fs: float
     label_steps: list[int] = field(default_factory=list)
+    asked_steps: list[int] = field(default_factory=list)
     node_seconds: float = 0.0
-    wall_s: float = 0.0
     step: int = 0
     wants_label: bool = False
-    _covered: float = float("-inf")
+    clocks: list[Clock] = field(default_factory=lambda: [Clock()])
+    spans: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def wall_s(self) -> float:
+        """Time in which the run was driven, all sessions together."""
+        return self.clocks[0].seconds
 
     def catch_up(self, run: RunData) -> None:
         """Take over what earlier sessions of this run used."""
         self.label_steps = [int(step) for step in run.labels.step]
+        self.asked_steps = [
+            int(step)
+            for step, reason in zip(run.labels.step, run.labels.reason, strict=True)
+            if reason not in UNASKED
+        ]
         timing = run.timing
-        for kind, start, seconds in zip(timing.kind, timing.start_s, timing.seconds, strict=True):
-            self._pass(float(start), float(seconds))
-            if kind == "md":
-                self._use(Pool.MD, float(seconds))
+        self.spans = [
+            (float(start), float(seconds))
+            for start, seconds in zip(timing.start_s, timing.seconds, strict=True)
+        ]
+        for span in self.spans:
+            self.clocks[0].pass_by(*span)
+        is_md = np.array(timing.kind, dtype=str) == "md"
+        self._use(Pool.MD, float(np.sum(timing.seconds[is_md])))
         self._use(Pool.DFT, float(sum(run.labels.seconds)))
         self._use(Pool.GPU, float(sum(run.updates.seconds)))
         for task, seconds in zip(run.failures.task, run.failures.seconds, strict=True):
-            self._use(POOL_OF_TASK[task], float(seconds))
+            if POOL_OF_TASK[task] is not Pool.MD:  # its time is in the spans
+                self._use(POOL_OF_TASK[task], float(seconds))
         self._stand(run.state)
 
     def observe(self, commit: Commit) -> None:
@@ -71,31 +108,27 @@ class Ledger:
         return self.step * self.timestep_fs / 1000.0
 
     def labels_since(self, time_ps: float) -> int:
-        """Labels of frames later than an MD time, ps."""
-        return sum(step * self.timestep_fs / 1000.0 > time_ps for step in self.label_steps)
+        """Labels asked for because of uncertainty, later than an MD time, ps."""
+        return sum(step * self.timestep_fs / 1000.0 > time_ps for step in self.asked_steps)
 
     def _count(self, event: Event) -> None:
         match event:
             case Driven(segment=segment):
                 self._use(Pool.MD, segment.seconds)
-            case Labelled(step=step, label=label):
+            case Labelled(step=step, label=label, reason=reason):
                 self.label_steps.append(step)
+                self.asked_steps += [] if reason in UNASKED else [step]
                 self._use(Pool.DFT, label.seconds)
             case Updated(results=results):
                 self._use(Pool.GPU, sum(result.seconds for result in results))
             case Failed(failure=failure):
                 self._use(POOL_OF_TASK[failure.task], failure.seconds)
             case Spent(start_s=start, seconds=seconds):
-                self._pass(start, seconds)
+                for clock in self.clocks:
+                    clock.pass_by(start, seconds)
 
     def _use(self, pool: Pool, seconds: float) -> None:
         self.node_seconds += seconds * self.nodes[pool]
-
-    def _pass(self, start: float, seconds: float) -> None:
-        """Spans may overlap, and between sessions nothing passes."""
-        end = start + seconds
-        self.wall_s += max(0.0, end - max(start, self._covered))
-        self._covered = max(self._covered, end)
 
     def _stand(self, state: LoopState) -> None:
         self.step = state.checkpoint.step

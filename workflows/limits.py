@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from bnnflow.config.limits import LimitsConfig
-from workflows.ledger import Ledger
+from workflows.ledger import Clock, Ledger
 
 HOUR_S = 3600.0
 
@@ -15,39 +15,57 @@ def reason_to_leave(limits: LimitsConfig, ledger: Ledger) -> str:
 
     A budget of labels is spent when one more is asked for: until then MD goes on.
     """
-    return _spent(limits, [ledger], wants_label=ledger.wants_label) or _quiet(limits, ledger)
+    spent = _spent(
+        limits,
+        labels=len(ledger.label_steps),
+        node_seconds=ledger.node_seconds,
+        wall_s=ledger.wall_s,
+        wants_label=ledger.wants_label,
+    )
+    return spent or _quiet(limits, ledger)
 
 
 class Budget:
     """What all runs of a campaign may use together."""
 
-    def __init__(self, limits: LimitsConfig) -> None:
+    def __init__(self, limits: LimitsConfig, before: Mapping[str, Ledger]) -> None:
+        """before: what each run, by name, has used in earlier sessions."""
         self.limits = limits
-        self._ledgers: list[Ledger] = []
+        self._ledgers = dict(before)
+        self._clock = Clock()
+        for start, seconds in sorted(span for each in before.values() for span in each.spans):
+            self._clock.pass_by(start, seconds)
 
-    def join(self, ledger: Ledger) -> None:
-        """Count a run in, one that has ended too."""
-        self._ledgers.append(ledger)
+    def ledger_of(self, name: str) -> Ledger | None:
+        """That of a run that had begun before."""
+        return self._ledgers.get(name)
+
+    def join(self, name: str, ledger: Ledger) -> None:
+        """Count a run in that is about to be driven."""
+        self._ledgers[name] = ledger
+        ledger.clocks.append(self._clock)
 
     def reason_to_leave(self, ledger: Ledger) -> str:
         """Why one of the runs is to be left where it stands; "" while it is to go on."""
-        return campaign_reason(self.limits, self._ledgers, ledger)
+        spent = _spent(
+            self.limits,
+            labels=sum(len(each.label_steps) for each in self._ledgers.values()),
+            node_seconds=sum(each.node_seconds for each in self._ledgers.values()),
+            wall_s=self._clock.seconds,
+            wants_label=ledger.wants_label,
+        )
+        return f"campaign: {spent}" if spent else ""
 
 
-def campaign_reason(limits: LimitsConfig, ledgers: Sequence[Ledger], ledger: Ledger) -> str:
-    """Why one run of a campaign is to be left: the sum over all its runs has reached a budget."""
-    spent = _spent(limits, ledgers, wants_label=ledger.wants_label)
-    return f"campaign: {spent}" if spent else ""
-
-
-def _spent(limits: LimitsConfig, ledgers: Sequence[Ledger], *, wants_label: bool) -> str:
-    labels = sum(len(each.label_steps) for each in ledgers)
+def _spent(
+    limits: LimitsConfig, *, labels: int, node_seconds: float, wall_s: float, wants_label: bool
+) -> str:
     if limits.labels is not None and wants_label and labels >= limits.labels:
         return f"{labels} of {limits.labels} labels made, and one more is wanted"
-    hours = sum(each.node_seconds for each in ledgers) / HOUR_S
+    hours = node_seconds / HOUR_S
     if limits.node_hours is not None and hours >= limits.node_hours:
         return f"{hours:.3g} of {limits.node_hours:g} node hours used"
-    wall = max(each.wall_s for each in ledgers) / HOUR_S
+    wall = wall_s / HOUR_S
     if limits.wall_hours is not None and wall >= limits.wall_hours:
         return f"driven for {wall:.3g} of {limits.wall_hours:g} hours"
     return ""

@@ -85,11 +85,15 @@ def measure(folders: Sequence[Path], *, label_power: float = 2.0) -> TaskTimes:
     line over the number of labels. Raises RunFolderError when no run has two ensembles yet.
     """
     loaded = [load(folder) for folder in folders]
-    runs = [run for run in loaded if len(run.data.updates.version) > 1]
+    runs = [
+        run
+        for run in loaded
+        if len(run.data.updates.version) > 1 and run.data.state.checkpoint.step > 0
+    ]
     if not runs:
         raise RunFolderError(
-            f"none of {', '.join(map(str, folders))} has two ensembles yet, expected a run to "
-            "measure times on: let one go on for longer"
+            f"none of {', '.join(map(str, folders))} has two ensembles and an MD step yet, "
+            "expected a run to measure times on: let one go on for longer"
         )
     atoms = float(np.mean([run.n_atoms for run in runs]))
     labels = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -53,7 +54,7 @@ class Progress:
         self.errors = [
             float(error)
             for error, reason in labels
-            if np.isfinite(error) and reason != Reason.AUDIT.value
+            if np.isfinite(error) and reason not in (Reason.AUDIT.value, Reason.GUARD.value)
         ]
         for kind, seconds in zip(run.timing.kind, run.timing.seconds, strict=True):
             self.seconds[str(kind)] += float(seconds)
@@ -99,7 +100,7 @@ class Progress:
         took = f"label {event.name} took {event.label.seconds:.1f} s"
         if event.prediction is None:
             return f"{took} (first frame)"
-        if event.reason is not Reason.AUDIT:
+        if event.reason not in (Reason.AUDIT, Reason.GUARD):
             self.errors.append(event.error)
         sigma = to_kcal_per_mol(event.prediction.energy_std)
         return f"{took}: error {to_kcal_per_mol(event.error):+.3f}, sigma {sigma:.3f} kcal/mol"
@@ -143,7 +144,7 @@ def log_to(file: Path) -> Callable[[str], None]:
 
     def write(line: str) -> None:
         print(line, flush=True)
-        with file.open("a", encoding="utf-8") as log:
+        with suppress(OSError), file.open("a", encoding="utf-8") as log:  # commits are what counts
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     return write

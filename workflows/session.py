@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bnnflow.config import RunConfig, check_run, config_from_yaml
+from bnnflow.config import RunConfig, check_run, config_from_yaml, with_limits
 from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
 from bnnflow.errors import ConfigError, RunFolderError
 from bnnflow.materials import displaced
@@ -104,17 +104,19 @@ def resume(
     *,
     inline: bool = False,
     site: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> list[RunSummary]:
     """Go on with interrupted runs from their last commit, on any layout of the pools.
 
     Labels that were finished but not committed are taken from their folders; one that was running
-    is run again. Raises RunFolderError when a folder holds no run or is being driven already.
+    is run again. overrides: `limits.KEY=VALUE`, the only keys that may change.
+    Raises RunFolderError when a folder holds no run or is being driven already.
     """
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
     with ExitStack() as stack:
         stores = [stack.enter_context(open_run(path)) for path in paths]
-        configs = [config_from_yaml(store.config_text) for store in stores]
+        configs = [with_limits(config_from_yaml(store.config_text), overrides) for store in stores]
         name = site or configs[0].run.site
         longest = longest_label_s(configs)
         executor = open_executor(name, inline=inline, folder=paths[0], longest_label_s=longest)
@@ -307,9 +309,10 @@ def make_walker(
     progress = Progress(config.material.name, plan, log_to(store.folder / "run.log"))
     found = read_run(store.folder)
     progress.catch_up(found)
-    ledger = ledger_of(found, executor)
+    ledger = budget.ledger_of(config.material.name) if budget is not None else None
+    ledger = ledger or ledger_of(found, executor)
     if budget is not None:
-        budget.join(ledger)
+        budget.join(config.material.name, ledger)
     log = begin_session(store.folder, config, executor, step=store.state.checkpoint.step)
 
     def enough() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from bnnflow.uncertainty import energy_calibration, largest_trusted_std, locked_
 
 KINDS: tuple[str, ...] = ("md", "label", "update", "idle")
 """Kinds of wall time, in the order they are shown."""
+
+
+_UNASKED = (Reason.AUDIT.value, Reason.GUARD.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +86,9 @@ class Run:
 
     @property
     def interventions(self) -> NDArray[np.bool_]:
-        """(n_labels,) labels asked for because of uncertainty: not the first frame, no audits, none
-        of MD that went astray."""
+        """(n_labels,) labels asked for because of uncertainty: see `interventions`."""
         labels = self.data.labels
-        asked = np.isfinite(labels.energy_std) & np.isfinite(labels.error)
-        asked &= np.arange(len(asked)) > 0
-        astray = np.array(labels.reason, dtype=str) == Reason.GUARD.value
-        return np.asarray(asked & ~self.audits & ~astray)
+        return interventions(labels.error, labels.energy_std, labels.reason)
 
     @property
     def audits(self) -> NDArray[np.bool_]:
@@ -129,17 +129,15 @@ class Run:
         return float(finite[-1]) if len(finite) else float("nan")
 
 
-def interventions(
-    step: IntArray, error: FloatArray, std: FloatArray, audits: IntArray
-) -> NDArray[np.bool_]:
-    """(n_labels,) which labels count: asked for because of uncertainty, not the first frame.
+def interventions(error: FloatArray, std: FloatArray, reason: Sequence[str]) -> NDArray[np.bool_]:
+    """(n_labels,) which labels count: asked for because of uncertainty; not the first frame, no
+    audits, none of MD that went astray.
 
-    step, error, std: (n_labels,) of the labels, NaN where there was no prediction; audits: (m,)
-    steps that were labelled as audits.
+    error, std, reason: (n_labels,), NaN where there was no prediction.
     """
     asked = np.isfinite(std) & np.isfinite(error)
     asked &= np.arange(len(asked)) > 0
-    return np.asarray(asked & ~np.isin(step, audits))
+    return np.asarray(asked & ~np.isin(np.array(reason, dtype=str), _UNASKED))
 
 
 def load(folder: Path) -> Run:

@@ -7,7 +7,7 @@ cannot run before anything is written.
 from bnnflow.config.campaign import CampaignConfig
 from bnnflow.config.campaign_loading import load_campaign, parse_campaign
 from bnnflow.config.check import check_run
-from bnnflow.config.loading import config_from_yaml, load_config, parse_config
+from bnnflow.config.loading import config_from_yaml, load_config, parse_config, with_limits
 from bnnflow.config.run import RunConfig
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "load_config",
     "parse_campaign",
     "parse_config",
+    "with_limits",
 ]

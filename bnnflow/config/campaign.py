@@ -29,6 +29,7 @@ SETTINGS = (
     "sampler",
     "reference",
     "calibration",
+    "guards",
     "limits",
     "run",
 )
@@ -68,6 +69,7 @@ class SharedSettings(Section):
     sampler: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     reference: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     calibration: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
+    guards: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     limits: Mapping[str, Any] = Field(
         default_factory=dict, description="of each run, as in docs/config.md"
     )
@@ -210,6 +212,11 @@ class CampaignConfig(SharedSettings):
         if self.budget.quiet_ps is not None:
             raise ValueError("has budget.quiet_ps, expected it in limits: each run has its own")
         return self
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a budget of all runs together."""
+        return bool(self.budget.model_dump())
 
     def to_yaml(self) -> str:
         """The keys that are given; `load_campaign` reads it back equal."""

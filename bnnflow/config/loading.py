@@ -50,6 +50,24 @@ def config_from_yaml(text: str, *, source: str = "config.yaml") -> RunConfig:
     return _validated(_as_meant(values), source)
 
 
+def with_limits(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    """The config of an existing run with other limits, which change nothing that it computes.
+
+    overrides: `limits.KEY=VALUE`. Raises ConfigError for any other key.
+    """
+    for text in overrides:
+        if not text.startswith("limits."):
+            raise ConfigError(
+                f"override '{text}' changes an existing run, expected limits.KEY=VALUE: start a "
+                "new run for anything else"
+            )
+    if not overrides:
+        return config
+    given = config.limits.model_dump()
+    values = overridden({"limits": given}, overrides)
+    return _validated(config.model_dump(mode="json") | values, "overrides")
+
+
 def _as_meant(values: dict[str, Any]) -> dict[str, Any]:
     sampler = values.get("sampler")
     if not isinstance(sampler, Mapping) or sampler.get("schedule") not in SCHEDULES:

@@ -21,7 +21,7 @@ from bnnflow.data.layout import RUN_FILE
 from bnnflow.data.reader import RunData, read_run
 from bnnflow.data.runfile import DAMAGE
 from bnnflow.data.tables import Timing
-from bnnflow.records import Calibration, FloatArray, IntArray, Phase, Reason
+from bnnflow.records import Calibration, FloatArray, IntArray, Phase
 
 PATIENCE_S = 0.1
 """How long a file under change is waited for before the commits are read instead."""
@@ -33,7 +33,7 @@ class Gist:
     """A run up to its last commit, without frames. Energies in eV, seconds of wall time.
 
     last_std: newest sigma*, NaN when there is none; label_*: (n_labels,), std and error NaN for
-    the first frame; audits: (m,) steps labelled as audits; update_seconds: (n_updates,) summed over
+    the first frame; label_reason: why each was asked for; update_seconds: (n_updates,) summed over
     the tasks of each; failed, failed_seconds: task and seconds of each failure.
     """
 
@@ -50,7 +50,7 @@ class Gist:
     label_error: FloatArray
     label_std: FloatArray
     label_seconds: FloatArray
-    audits: IntArray
+    label_reason: tuple[str, ...]
     update_seconds: FloatArray
     failed: tuple[str, ...]
     failed_seconds: FloatArray
@@ -120,7 +120,7 @@ def _of_file(file: h5py.File) -> Gist:
         label_error=labels["error"][()],
         label_std=labels["energy_std"][()],
         label_seconds=labels["seconds"][()],
-        audits=_audits(file["decisions/step"][()], _words(file["decisions/reason"])),
+        label_reason=_words(labels["reason"]),
         update_seconds=file["updates/seconds"][()],
         failed=_words(failures["task"]),
         failed_seconds=failures["seconds"][()],
@@ -148,7 +148,7 @@ def _of_data(data: RunData) -> Gist:
         label_error=labels.error,
         label_std=labels.energy_std,
         label_seconds=labels.seconds,
-        audits=_audits(data.decisions.step, data.decisions.reason),
+        label_reason=labels.reason,
         update_seconds=data.updates.seconds,
         failed=failures.task,
         failed_seconds=failures.seconds,
@@ -168,11 +168,6 @@ def _last_std(file: h5py.File) -> float:
 def _last_finite(values: FloatArray) -> float:
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if len(finite) else float("nan")
-
-
-def _audits(steps: IntArray, reasons: tuple[str, ...]) -> IntArray:
-    of_audits = np.array([reason == Reason.AUDIT.value for reason in reasons], dtype=bool)
-    return np.asarray(steps[of_audits])
 
 
 def _words(dataset: Any) -> tuple[str, ...]:

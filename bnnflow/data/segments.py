@@ -41,7 +41,8 @@ def last_segment(folder: Path) -> int:
 
     Raises RunFolderError when one is missing between the first and the last.
     """
-    found = {int(path.stem) for path in (folder / COMMITS).glob("[0-9]*.h5")}
+    names = [path.stem for path in (folder / COMMITS).glob("[0-9]*.h5")]
+    found = {int(name) for name in names if name.isdecimal()}  # copies of other names are nobody's
     missing = set(range(max(found, default=-1))) - found
     if missing:
         name = segment_path(folder, min(missing))

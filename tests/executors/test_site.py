@@ -188,7 +188,7 @@ def test_sizes_by_which_costs_are_counted() -> None:
     }
     found = {name: pool.size for name, pool in parse_site({"name": "x", "pools": pools}).pools}
     assert found == {
-        "gpu": PoolSize(workers=8, cores=3, accelerators=0.5),
-        "dft": PoolSize(workers=4, cores=128, accelerators=8.0),
+        "gpu": PoolSize(workers=8, cores=3, accelerators=0.5, nodes=0.125),
+        "dft": PoolSize(workers=4, cores=128, accelerators=8.0, nodes=2.0),
         "md": PoolSize(workers=1, cores=5, accelerators=1.0),
     }

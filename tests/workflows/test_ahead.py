@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from canned import Answers, first_state, plan, through_codec
 
 from bnnflow.records import (
     Commit,
     Driven,
+    EnsembleRef,
     Labelled,
     LabelRequest,
     LoopState,
@@ -22,9 +24,11 @@ from bnnflow.records import (
     Updated,
 )
 from executors.base import Pool
+from workflows.ahead import _tighter, _trusted
 from workflows.driver import Walker, drive
 from workflows.otf import fine_tune
 from workflows.plan import Plan
+from workflows.requests import propagate_request
 from workflows.simulation import SimulatedPools
 
 STRETCH_S = 1.0
@@ -170,3 +174,20 @@ def test_a_label_that_fails_takes_md_back_too() -> None:
     store, _ = run(plan(**LONG, while_labelling="rewind"), answers, label_s=5.0, update_s=2.0)
     assert steps(store) == list(range(1, 41))
     assert len(store.events(Labelled)) == 1
+
+
+def test_forces_of_atoms_without_a_limit_hide_no_other() -> None:
+    """The limit of the one atom that has one falls to a fifth: a force at 0.9 of it is too much."""
+    before, now = np.array([0.1, np.inf, np.inf]), np.array([0.02, np.inf, np.inf])
+    assert _tighter(before, now) == pytest.approx(0.2)
+    assert _tighter(before, before) == 1.0 and _tighter(None, None) == 1.0
+    stretch = Answers().propagate(request(6))
+    ratios = [np.full(6, value) for value in (0.9, 0.15, np.nan)]
+    trusted = [_trusted(replace(stretch, force_ratio=ratio), 1.0, 0.2) for ratio in ratios]
+    assert trusted == [False, True, False]
+
+
+def request(n_steps: int) -> PropagateRequest:
+    state = first_state()
+    ensemble = EnsembleRef("/run/ensemble/v0001", 1, 4)
+    return propagate_request(replace(state, ensemble=ensemble), plan(), n_steps, 1.0)

@@ -29,7 +29,7 @@ from workflows.campaign_folder import read_campaign, write_campaign
 from workflows.campaign_plan import plan_campaign
 from workflows.cli import app
 from workflows.console import guarded
-from workflows.session import fine_tune
+from workflows.session import fine_tune, resume
 
 
 def campaign_of(model: Path, materials: list[dict[str, Any]], **changes: Any) -> CampaignConfig:
@@ -238,3 +238,37 @@ def test_the_command_line(
     states = {line.split()[0]: line.split()[1] for line in out.splitlines() if line.strip()}
     assert code == 0 and states["H2"] == "done" and states["HCN"] == "stopped"
     assert call("campaign", "tiny.yaml", "--inline")[0] == 2
+
+
+def test_a_folder_that_makes_no_sense_stops_no_other_run(tiny: Any, tmp_path: Path) -> None:
+    """A folder where a file should be, and a log that cannot be written."""
+    campaign = tiny([{"structure": "H2O"}, {"structure": "H2"}, {"structure": "HCN"}])
+    plan = plan_campaign(campaign, tmp_path / "c")
+    write_campaign(campaign, plan, tmp_path / "c")
+    for name, file in (("H2O", "sessions.jsonl"), ("H2", "run.log")):
+        (tmp_path / "c" / "runs" / name / file).mkdir(parents=True)
+    summary = resume_campaign(tmp_path / "c", inline=True)
+    assert states(summary) == {"H2O": "not done", "H2": "done", "HCN": "done"}
+    assert "sessions.jsonl" in summary.runs[0].reason
+
+
+def test_a_budget_leaves_runs_and_another_lets_them_go_on(tiny: Any, tmp_path: Path) -> None:
+    walkers = {"conditions": {"walkers": 2}, "most_open": 1}
+    campaign = tiny([{"structure": "H2O"}], budget={"labels": 1}, **walkers)
+    summary = start_campaign(campaign, tmp_path / "c", inline=True)
+    assert [run.state for run in summary.runs] != ["done", "done"]
+    assert summary.unfinished == 0 and "campaign: 1 of 1 labels" in summary.table()
+    file = tmp_path / "c" / "campaign.yaml"
+    file.write_text(file.read_text().replace("labels: 1", "labels: 100"))
+    assert set(states(resume_campaign(tmp_path / "c", inline=True)).values()) == {"done"}
+
+
+def test_limits_of_a_run_can_be_changed_when_it_goes_on(tiny: Any, tmp_path: Path) -> None:
+    campaign = tiny([{"structure": "H2O"}], limits={"node_hours": 1e-9})
+    summary = start_campaign(campaign, tmp_path / "c", inline=True)
+    assert states(summary) == {"H2O": "left"}
+    assert states(resume_campaign(tmp_path / "c", inline=True)) == {"H2O": "left"}
+    with pytest.raises(ConfigError, match=r"expected limits\.KEY=VALUE"):
+        resume([tmp_path / "c" / "runs" / "H2O"], inline=True, overrides=["threshold.per=atom"])
+    more = resume_campaign(tmp_path / "c", inline=True, overrides=["limits.node_hours=1"])
+    assert states(more) == {"H2O": "done"}

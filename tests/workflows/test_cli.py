@@ -252,12 +252,12 @@ def test_resume_validate_and_export_pass_their_arguments_on(call, stand_in, monk
     stand_in("workflows.session", resume=lambda folders, **how: calls.append((folders, how)))
     stand_in("workflows.validation", validate=lambda f, **how: calls.append((f, how)) or Result())
     stand_in("bnnflow.analysis.export", export_run=lambda folder, out: calls.append(out) or out)
-    call("resume", "a", "b", "--inline")
+    call("resume", "a", "b", "limits.labels=9", "--inline")
     assert json.loads(call("validate", "a", "--frames", "20", "--json").out) == {"rmse": 0.5}
     assert call("validate", "a").out == "rmse 0.5\n"
     assert call("export", "a", "out").out == "out\n"
     assert calls == [
-        ([Path("a"), Path("b")], {"inline": True, "site": None}),
+        ([Path("a"), Path("b")], {"inline": True, "site": None, "overrides": ["limits.labels=9"]}),
         (Path("a"), {"frames": 20, "seed": 0, "inline": False, "site": None}),
         (Path("a"), {"frames": 50, "seed": 0, "inline": False, "site": None}),
         Path("out"),

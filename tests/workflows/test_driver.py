@@ -23,6 +23,7 @@ from bnnflow.records import Commit, Failure, FailureCause, LabelRequest, Spent
 from executors.base import Pool
 from workflows.driver import Walker, drive
 from workflows.otf import fine_tune
+from workflows.simulation import SimulatedPools
 from workflows.submission import LOST_BLOCK_TRIES, LOST_TASK_TRIES
 
 STATE = first_state()
@@ -363,3 +364,41 @@ def test_booked_time_adds_up_to_the_wall_time(monkeypatch: pytest.MonkeyPatch) -
     assert sum(booked.values()) == now - 2.0 - 1000.0
     for earlier, later in pairwise(spent):
         assert later.start_s == earlier.start_s + earlier.seconds
+
+
+def test_every_run_is_closed_when_the_driver_is_interrupted() -> None:
+    stores = FakeStore(), FakeStore()
+
+    def serve(executor: FakeExecutor) -> None:
+        if executor.directories[-1] == "b":
+            executor.futures[-1].set_exception(KeyboardInterrupt())
+
+    walkers = [walker(asking([name], []), store) for name, store in zip("ab", stores, strict=True)]
+    with pytest.raises(KeyboardInterrupt):
+        drive(walkers, FakeExecutor(serve))  # type: ignore[arg-type]
+    assert all(store.closed for store in stores)
+
+
+def test_time_in_the_queue_is_that_of_the_first_try() -> None:
+    """A task that is lost and submitted again did not wait for room until then."""
+    pools = SimulatedPools(
+        dict.fromkeys(Pool, 1), seconds=lambda _p, _r: 10.0, answer=lambda r: r.directory
+    )
+    lost = [True]
+    real = pools._end_next
+
+    def fail_first() -> None:
+        if lost:
+            lost.pop()
+            _, _, pool, _, future = pools._running.pop()
+            pools._time += 10.0
+            pools._free[pool] += 1
+            future.set_exception(FaultError("worker died"))
+        else:
+            real()
+
+    pools._end_next = fail_first  # type: ignore[method-assign]
+    store = FakeStore()
+    drive([walker(asking(["a"], []), store)], pools, inbox=pools)  # type: ignore[arg-type]
+    spent = [each for commit in store.commits for each in commit.events if isinstance(each, Spent)]
+    assert [(each.kind, each.seconds) for each in spent if each.seconds] == [("label", 20.0)]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from canned import Answers, first_state, plan
 
 from bnnflow.config.limits import LimitsConfig
-from bnnflow.errors import ConfigError
+from bnnflow.errors import ConfigError, TaskError
 from bnnflow.records import (
     Commit,
     Label,
+    Labelled,
     LabelRequest,
     LoopState,
+    Reason,
     SampleRequest,
     SampleResult,
     Spent,
@@ -22,7 +25,7 @@ from bnnflow.records import (
 from executors.base import Pool
 from workflows.driver import Walker, drive
 from workflows.ledger import Ledger
-from workflows.limits import campaign_reason, reason_to_leave
+from workflows.limits import Budget, reason_to_leave
 from workflows.otf import fine_tune
 from workflows.simulation import SimulatedPools
 
@@ -129,16 +132,48 @@ def test_a_quiet_run_ends() -> None:
     assert 23 <= store.state.checkpoint.step < 28 and "1 labels in the last" in said[0]
 
 
-def test_a_campaign_counts_all_its_runs() -> None:
-    ledgers = [Ledger(NODES, 0.5) for _ in range(3)]
-    for ledger in ledgers:
-        ledger.label_steps = [0, 3]
+def ledgers_of_three() -> dict[str, Ledger]:
+    """Three runs driven one after the other for an hour each, with two labels."""
+    found = {}
+    for number in range(3):
+        ledger = Ledger(NODES, 0.5)
+        ledger.label_steps = ledger.asked_steps = [0, 3]
         ledger.node_seconds = 3600.0
-    ledgers[0].wants_label = True
-    assert campaign_reason(LimitsConfig(labels=7), ledgers, ledgers[0]) == ""
-    assert "6 of 6 labels" in campaign_reason(LimitsConfig(labels=6), ledgers, ledgers[0])
-    assert campaign_reason(LimitsConfig(labels=6), ledgers, ledgers[1]) == ""
-    assert "3 of 3 node hours" in campaign_reason(LimitsConfig(node_hours=3.0), ledgers, ledgers[1])
+        ledger.spans = [(3600.0 * number, 3600.0)]
+        found[str(number)] = ledger
+    return found
+
+
+@pytest.mark.parametrize(
+    ("limits", "wants", "expected"),
+    [
+        (LimitsConfig(labels=7), True, ""),
+        (LimitsConfig(labels=6), True, "campaign: 6 of 6 labels"),
+        (LimitsConfig(labels=6), False, ""),
+        (LimitsConfig(node_hours=3.0), False, "campaign: 3 of 3 node hours"),
+        (LimitsConfig(node_hours=3.1), False, ""),
+        (LimitsConfig(wall_hours=3.0), False, "campaign: driven for 3 of 3 hours"),
+        (LimitsConfig(wall_hours=3.1), False, ""),
+    ],
+)
+def test_a_campaign_counts_all_its_runs(limits: LimitsConfig, wants: bool, expected: str) -> None:
+    ledgers = ledgers_of_three()
+    budget = Budget(limits, ledgers)
+    one = ledgers["0"]
+    one.wants_label = wants
+    budget.join("0", one)
+    found = budget.reason_to_leave(one)
+    assert found.startswith(expected) and bool(found) == bool(expected)
+
+
+def test_a_run_that_is_driven_tells_the_clock_of_the_campaign() -> None:
+    budget = Budget(LimitsConfig(wall_hours=3.5), ledgers_of_three())
+    ledger = Ledger(NODES, 0.5)
+    budget.join("new", ledger)
+    ledger.observe(Commit(first_state(), (Spent("md", 10000.0, 1700.0),)))
+    assert budget.reason_to_leave(ledger) == ""  # 800 s of it were covered
+    ledger.observe(Commit(first_state(), (Spent("md", 11700.0, 900.0),)))
+    assert "driven for 3.5" in budget.reason_to_leave(ledger)
 
 
 def test_wall_time_counts_overlapping_spans_once_and_no_time_between_sessions() -> None:
@@ -147,6 +182,29 @@ def test_wall_time_counts_overlapping_spans_once_and_no_time_between_sessions() 
     events = tuple(Spent("md", start, length) for start, length in spans)
     ledger.observe(Commit(first_state(), events))
     assert ledger.wall_s == pytest.approx(12.0 + 1.0)
+
+
+def test_a_run_that_is_done_is_not_left() -> None:
+    """The last stretch reaches the limit too: the run has come to its end."""
+    _, ledger, _ = run(LimitsConfig(), Answers(uncertain=[3, 9]))
+    hours = ledger.node_seconds / 3600.0
+    store, _, said = run(LimitsConfig(node_hours=hours), Answers(uncertain=[3, 9]))
+    assert store.state.phase.value == "done" and not said
+
+
+def test_an_error_after_the_last_commit_is_not_hidden_by_a_limit() -> None:
+    """The first label fails: the loop commits that, and ends with an error."""
+    with pytest.raises(TaskError, match="first frame has no label"):
+        run(LimitsConfig(wall_hours=1e-9), Answers(bad_labels=["0000"]))
+
+
+def test_audits_do_not_keep_a_run_from_being_quiet() -> None:
+    ledger = Ledger(NODES, 1.0)
+    for step, reason in ((0, Reason.FIRST_FRAME), (5000, Reason.AUDIT), (9000, Reason.GUARD)):
+        label = SimpleNamespace(seconds=1.0)
+        event = Labelled("x", step, label, None, 0.0, 0.1, first_state().calibration, reason)  # type: ignore[arg-type]
+        ledger.observe(Commit(first_state(), (event,)))
+    assert ledger.label_steps == [0, 5000, 9000] and ledger.labels_since(1.0) == 0
 
 
 def test_a_rate_without_a_time_is_refused() -> None:

@@ -81,7 +81,7 @@ def run_row(
     limit = largest_trusted_std(
         gist.calibration, threshold=threshold, confidence=config.threshold.confidence
     )
-    asked = interventions(gist.label_step, gist.label_error, gist.label_std, gist.audits)
+    asked = interventions(gist.label_error, gist.label_std, gist.label_reason)
     time_ps = gist.step * config.dynamics.timestep_fs / 1000.0
     times_ps = gist.label_time_fs / 1000.0
     return RunRow(

@@ -35,7 +35,6 @@ from bnnflow.analysis.campaign.spans import (
 from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.data import Gist, is_driven, is_run, read_sessions
 from bnnflow.data.gist import glance, signature, whole_gist
-from bnnflow.errors import UserError
 from bnnflow.records import Phase, PoolSize
 
 Mark = tuple[int, int] | None
@@ -180,7 +179,7 @@ class Watcher:
             elif seen.row.state != "done":
                 state, reason = state_of(place.folder, seen.gist)
                 seen = replace(seen, row=replace(seen.row, state=state, reason=reason))
-        except UserError as error:
+        except Exception as error:  # one folder hides no other
             self._seen.pop(place.folder, None)
             return RunRow(place.name, str(place.folder), state="unreadable", reason=str(error))
         self._seen[place.folder] = seen
