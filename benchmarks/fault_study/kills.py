@@ -20,6 +20,7 @@ from executors.site import parse_site
 from fault_study.reference import plan
 from fault_study.study import Study, Tally, finish, go_on
 from workflows import session
+from workflows.submission import Submission
 
 ONE = {"workers_per_node": 1, "threads_per_worker": 1}
 SITE = {"name": "x", "pools": dict.fromkeys(("gpu", "dft", "md"), ONE)}
@@ -78,7 +79,7 @@ def _in_pools(study: Study, rng: random.Random, victim: Any) -> Tally:
     with study.try_folder() as run:
         plan(study.armed)
         pool = rng.choice(list(Pool))
-        process = victim(pools.submit(pool, probe, ()).result().process)
+        process = victim(Submission(pools, pool, probe, ()).result().process)
         killer = threading.Timer(rng.uniform(0.0, seconds), os.kill, (process, signal.SIGKILL))
         killer.start()
         finish(config, run)
@@ -127,7 +128,7 @@ def _pools(study: Study) -> ParslExecutor:
     kept: Any = _Kept(pools)
     session.open_executor = lambda *_, **__: kept
     for pool in Pool:
-        pools.submit(pool, probe, ()).result()  # it has its worker again
+        Submission(pools, pool, probe, ()).result()  # it has its worker again
     return pools
 
 

@@ -24,7 +24,7 @@ from bnnflow.potentials.ensemble import Ensemble, MemberArrays
 from bnnflow.records import PropagateRequest, Segment
 from fault_study.reference import plan
 from fault_study.study import Study, Tally, finish
-from workflows import session
+from workflows import jobs, session
 
 sampling = import_module("bnnflow.training.sample")  # the package has a function of this name
 RTO = {
@@ -140,10 +140,9 @@ def spoilt(spoil: Spoil, *, after: int, versions: set[int], only: str = "") -> I
         found = real_members(self, structure)
         return spoil(found) if now[0] and steps[0] > after else found
 
-    driver = import_module("workflows.driver")
-    pool, _, name = driver.PLACES[PropagateRequest]
+    pool, _, name = jobs.PLACES[PropagateRequest]
     with (
-        patch.dict(driver.PLACES, {PropagateRequest: (pool, propagate, name)}),
+        patch.dict(jobs.PLACES, {PropagateRequest: (pool, propagate, name)}),
         patch.object(Ensemble, "members", members),
     ):
         yield

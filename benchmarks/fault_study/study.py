@@ -33,6 +33,8 @@ from tiny_runs import assert_same_run, settings  # noqa: E402
 
 from bnnflow.potentials.mace_files import save_mace  # noqa: E402
 
+GUARDS = {"shortest_distance": 0.5, "largest_force_eV_A": 50.0, "highest_temperature_K": None}
+"""Those of every run by default, which the tests' settings loosen."""
 RESUMES = 5
 """How often an interrupted run is gone on with before it counts as not resumed."""
 SAME_ENERGY, SAME_FORCE = 1e-5, 1e-4
@@ -90,7 +92,7 @@ class Study:
         }
         for section, keys in changes.items():
             values[section] = {**values.get(section, {}), **keys}
-        return settings(self.model, **values)
+        return settings(self.model, **{"guards": GUARDS, **values})
 
     def uninterrupted(self, name: str, config: RunConfig) -> Path:
         """The run of a config without a fault, made once."""
