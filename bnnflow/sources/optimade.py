@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bnnflow.errors import StructureError
@@ -68,11 +70,25 @@ def _ask(filter_: str, providers: Sequence[str], limit: int) -> Mapping[str, Any
         silent=True,
     )
     try:
-        with quiet():
+        with quiet(), _tracebacks_kept():
             answers = client.get(filter_, endpoint="structures", response_fields=list(FIELDS))
     except Exception as error:  # the client raises RuntimeError for filters it cannot parse
         raise failed(_words(filter_, ", ".join(providers)), error) from error
     return dict(answers["structures"][filter_])
+
+
+@contextmanager
+def _tracebacks_kept() -> Iterator[None]:
+    """The client switches the program's tracebacks off when it raises, and leaves them so."""
+    limit, hook = getattr(sys, "tracebacklimit", None), sys.excepthook
+    try:
+        yield
+    finally:
+        sys.excepthook = hook
+        if limit is not None:
+            sys.tracebacklimit = limit
+        elif hasattr(sys, "tracebacklimit"):
+            del sys.tracebacklimit
 
 
 def _session() -> type:

@@ -85,6 +85,7 @@ def test_optimade_stops_at_the_limit(optimade):
 
 
 def test_optimade_says_in_one_line_what_is_wrong(optimade, capsys):
+    hook = sys.excepthook
     address, _ = optimade
     refused = one_line(lambda: from_optimade("elements HSA", [address], AS_GIVEN))
     assert "elements HSA" in refused
@@ -94,6 +95,7 @@ def test_optimade_says_in_one_line_what_is_wrong(optimade, capsys):
     gone = one_line(lambda: from_optimade(FILTER, [other], AS_GIVEN))
     assert f"at {other} failed (Connection refused)" in gone
     assert capsys.readouterr().err == ""
+    assert getattr(sys, "tracebacklimit", None) is None and sys.excepthook is hook
 
 
 def test_optimade_does_not_wait_for_ever_for_a_busy_server(optimade, monkeypatch):
