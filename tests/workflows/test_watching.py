@@ -98,7 +98,9 @@ def test_watching_on_a_terminal_draws_over_the_screen_before(tmp_path: Path) -> 
     command = [sys.executable, "-c", code, "status", str(tmp_path), "--watch", "--every", "0.3"]
     ours, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "LINES": "20"}
-    with subprocess.Popen(command, stdout=theirs, env=environment, cwd=tmp_path) as shown:
+    with subprocess.Popen(
+        command, stdout=theirs, env=environment, cwd=tmp_path, preexec_fn=_heed_ctrl_c
+    ) as shown:
         os.close(theirs)
         first = _read_until(ours, "running")
         put(store, 2)
@@ -110,6 +112,11 @@ def test_watching_on_a_terminal_draws_over_the_screen_before(tmp_path: Path) -> 
     assert len(screens) >= 2
     for line in screens[0].replace(watching.TO_SCREEN_END, "").splitlines():
         assert len(line.replace(watching.TO_LINE_END, "")) <= 100
+
+
+def _heed_ctrl_c() -> None:
+    """A shell that starts the tests in the background has them, and what they start, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read_until(descriptor: int, words: str) -> str:
