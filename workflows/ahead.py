@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -82,19 +82,54 @@ class Ahead:
             self._job = None
 
 
-def meanwhile(work: Work, ahead: Ahead | None) -> Generator[Request, Any, Any]:
-    """The answer to some work, while MD goes ahead; without `ahead`, just the answer."""
-    if ahead is None:
+class SecondThoughts(Protocol):
+    """May call off work that waits, for a reason that comes up meanwhile."""
+
+    rank: float
+    """Of the work, among its owner's that wait."""
+
+    def go_on(self) -> Generator[Request, Any, tuple[Begin, ...]]:
+        """What to listen to besides."""
+        ...
+
+    def take(self, answer: Any, job: Begin) -> Generator[Request, Any, Any | None]:
+        """Think again; what to answer in the place of the work that is called off, or None."""
+        ...
+
+    def forget(self) -> Generator[Request, Any, None]:
+        """Listen to nothing more."""
+        ...
+
+
+def meanwhile(
+    work: Work, ahead: Ahead | None, thoughts: SecondThoughts | None = None
+) -> Generator[Request, Any, Any]:
+    """The answer to some work, while MD goes ahead; without `ahead`, just the answer.
+
+    thoughts: what may call the work off.
+    """
+    if ahead is None and thoughts is None:
         return (yield work)
-    job = Begin(work)
+    job = Begin(work, rank=thoughts.rank if thoughts else 0.0)
     yield job
     while True:
-        under_way = yield from ahead.go_on()
-        ended, answer = yield First((job, *under_way))
+        under_way = (yield from ahead.go_on()) if ahead else ()
+        listening = (yield from thoughts.go_on()) if thoughts else ()
+        ended, answer = yield First((job, *listening, *under_way))
+        if thoughts and ended in listening:
+            answer = yield from thoughts.take(answer, job)
+            ended = ended if answer is None else job
+        elif ahead and ended in under_way:
+            ahead.take(answer)
         if ended is job:
-            yield from ahead.forget()
+            yield from _forget(ahead, thoughts)
             return answer
-        ahead.take(answer)
+
+
+def _forget(ahead: Ahead | None, thoughts: SecondThoughts | None) -> Generator[Request, Any, None]:
+    for each in (ahead, thoughts):
+        if each is not None:
+            yield from each.forget()
 
 
 def _trusted(stretch: Segment, limit: float, force_ratio: float) -> bool:

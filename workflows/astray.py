@@ -81,7 +81,11 @@ def _otherwise(
     trip = present(segment.trip)
     if trip.members:
         update = replace(
-            back, phase=Phase.UPDATE, frame=back.checkpoint.structure, fresh=trip.members
+            back,
+            phase=Phase.UPDATE,
+            frame=back.checkpoint.structure,
+            fresh=trip.members,
+            n_new=0,
         )
         return update, (), f"chains {trip.members} start anew"
     if segment.frame is None:

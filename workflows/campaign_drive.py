@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from bnnflow.config import config_from_yaml, with_limits
 from bnnflow.config.campaign import CampaignConfig
 from bnnflow.config.expansion import PlannedRun
-from bnnflow.data import open_run, read_run
+from bnnflow.data import RunStore, open_run, read_run
 from bnnflow.data.lock import RunLock
 from bnnflow.records import Phase
 from executors.base import Executor
 from executors.signals import stop_signals_raise
 from workflows.campaign_folder import run_folder
+from workflows.campaign_shared import SharedMaterial, shared_folder
 from workflows.driver import Walker, drive
+from workflows.learner import Alone, Learner
 from workflows.ledger import Ledger
 from workflows.limits import Budget
+from workflows.pooling import CalibrationPool
 from workflows.session import ledger_of, longest_label_s, make_walker, open_executor
 from workflows.shares import Share
 
@@ -76,14 +81,60 @@ def _walkers(
 ) -> Iterator[Walker]:
     """Opened one by one when it is their turn; those that are done are passed over."""
     budget = Budget(campaign.budget, _ledgers(folder, runs, executor) if campaign.limited else {})
+    pool = _pool(folder, campaign, runs)
+    for _, group in groupby(runs, key=lambda run: run.material.name):
+        members = list(group)
+        shared: SharedMaterial | None = None
+        if members[0].config.run.shared_ensemble:
+            try:
+                shared = SharedMaterial(folder, members, executor, pool)
+            except Exception as error:  # no walker of this material can go on; others can
+                for run in members:
+                    stopped(run.name, error)
+                continue
+            yield shared.curator(budget)
+        for run in members:
+            try:
+                learner = _Learners(pool, shared)
+                path = run_folder(folder, run.name)
+                walker = _open(path, run, executor, budget, overrides, learner)
+            except Exception as error:  # whatever is wrong with its folder, it is that run's alone
+                stopped(run.name, error)
+                if shared is not None:
+                    shared.commons.leave(run.name, done=False)
+                continue
+            if walker is not None:
+                yield _reporting(walker, run.name, stopped, on_leave)
+
+
+@dataclass(frozen=True, eq=False)
+class _Learners:
+    """How the runs of one material learn. pool: of calibrations; shared: what they share."""
+
+    pool: CalibrationPool | None
+    shared: SharedMaterial | None
+
+    def of(self, name: str, store: RunStore) -> Learner:
+        """That of one run."""
+        if self.shared is not None:
+            return self.shared.learner(name, store)
+        return Alone(self.pool, name)
+
+
+def _pool(
+    folder: Path, campaign: CampaignConfig, runs: Sequence[PlannedRun]
+) -> CalibrationPool | None:
+    """What all runs' errors said so far, where the campaign pools the priors of calibrations."""
+    if campaign.calibration_prior == "own":
+        return None
+    section = runs[0].config.calibration
+    pool = CalibrationPool(shape=section.shape, scale=section.scale)
     for run in runs:
-        try:
-            walker = _open(run_folder(folder, run.name), run, executor, budget, overrides)
-        except Exception as error:  # whatever is wrong with its folder, it is that run's alone
-            stopped(run.name, error)
-            continue
-        if walker is not None:
-            yield _reporting(walker, run.name, stopped, on_leave)
+        place = shared_folder(folder, run) if run.config.run.shared_ensemble else None
+        name = run.name if place is None else run.material.name
+        with suppress(Exception):  # a run that cannot be read says so when it is opened
+            pool.put(name, read_run(place or run_folder(folder, run.name)).state.calibration)
+    return pool
 
 
 def _ledgers(folder: Path, runs: Sequence[PlannedRun], executor: Executor) -> dict[str, Ledger]:
@@ -101,6 +152,7 @@ def _open(
     executor: Executor,
     budget: Budget,
     overrides: Sequence[str],
+    learners: _Learners,
 ) -> Walker | None:
     if read_run(path).state.phase is Phase.DONE:
         return None
@@ -108,8 +160,20 @@ def _open(
     try:
         config = with_limits(config_from_yaml(store.config_text), overrides)
         entry = run.material.entry
-        share = Share(run.name, weight=entry.weight, priority=entry.priority)
-        return make_walker(config, store, executor, share=share, budget=budget)
+        shared = learners.shared
+        own = Share(run.name, weight=entry.weight, priority=entry.priority)
+        walker = make_walker(
+            config,
+            store,
+            executor,
+            share=own if shared is None else shared.share,
+            budget=budget,
+            learner=learners.of(run.name, store),
+        )
+        if shared is not None:
+            commons = shared.commons
+            walker.on_end = lambda: commons.leave(run.name, done=store.state.phase is Phase.DONE)
+        return walker
     except BaseException:
         store.close()
         raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnflow.config.campaign import CampaignConfig
+from bnnflow.errors import ConfigError
 from executors.base import Pool
 from executors.machine import usable_cores
 from executors.site import SiteConfig, load_site
@@ -80,6 +81,11 @@ def forecast_campaign(
     over (None: as they are); queue_s: wait for the first job of a scheduler. Raises UserError as
     starting the campaign would.
     """
+    if campaign.ensembles == "per_material":
+        raise ConfigError(
+            "ensembles is per_material, which bnnflow plan does not know yet, expected per_run: "
+            "plan it as such, for an upper bound: bnnflow plan CAMPAIGN ensembles=per_run"
+        )
     plan = settled(plan_campaign(campaign, folder), campaign)
     where = load_site(site or plan.runs[0].config.run.site)
     own = _planned(plan)

@@ -17,8 +17,8 @@ from bnnflow.data import RunStore
 from bnnflow.records import Commit, Event, Spent
 from executors.base import Executor
 from workflows.inbox import Inbox, WallClockInbox
-from workflows.jobs import Call, Job, begin_job
-from workflows.protocol import Begin, Drop, First, Loop
+from workflows.jobs import Call, Job, Promise, begin_job
+from workflows.protocol import Begin, Drop, First, Loop, Rank
 from workflows.shares import Share, Shares
 
 NOTICE_S = 5.0
@@ -34,7 +34,7 @@ class Walker:
     on_commit, on_stop, on_notice: told what was written, the error that ended it, news of the
     pools; on_leave: why it is left where it stands; on_end: that its loop has ended; enough: says
     after each commit why the run is to be left where it stands, "" while it is to go on; share: its
-    claim on the pools.
+    claim on the pools; counted: whether it is one of the loops of which only so many are open.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Walker:
     on_end: Callable[[], None] = field(default=lambda: None)
     enough: Callable[[], str] = field(default=lambda: "")
     share: Share = field(default_factory=lambda: Share(""))
+    counted: bool = True
     jobs: dict[Begin, Job] = field(default_factory=dict)
     waits: tuple[Begin, ...] = ()
     plain: bool = True
@@ -76,6 +77,7 @@ class _Driver:
         self._inbox = inbox
         self._shares = Shares(executor, inbox.now)
         self._active: set[Walker] = set()
+        self._n_counted = 0
         self._errors: list[Exception] = []
 
     def drive(self, walkers: Any, most_open: int | None) -> None:
@@ -100,7 +102,7 @@ class _Driver:
 
     def _open(self, walkers: Any, most_open: int | None) -> None:
         """Begin as many loops as there is room for."""
-        while most_open is None or len(self._active) < most_open:
+        while most_open is None or self._n_counted < most_open:
             fresh = list(islice(walkers, 1))
             if not fresh:
                 return
@@ -108,9 +110,10 @@ class _Driver:
             if walker.idle_since is None:
                 walker.idle_since = self._inbox.now()
             self._active.add(walker)
+            self._n_counted += walker.counted
             self._advance(walker, None)
 
-    def _hear(self, walker: Walker, job: Job, call: Call) -> None:
+    def _hear(self, walker: Walker, job: Job, call: Call | Promise) -> None:
         """Take in a task that ended; go on when it is what the loop waits for."""
         if walker not in self._active or walker.jobs.get(job.begin) is not job:
             return
@@ -140,12 +143,11 @@ class _Driver:
         try:
             while not walker.waits:
                 request = walker.loop.send(answer)
-                answer = None
                 reason = "" if isinstance(request, Commit) or walker.jobs else walker.enough()
                 if reason:  # not before: a loop that ends after its commit has ended
                     self._leave(walker, reason)
                     return
-                self._serve(walker, request)
+                answer = self._serve(walker, request)
         except StopIteration:
             self._close(walker)
             walker.on_end()
@@ -155,20 +157,25 @@ class _Driver:
             return
         self._answer(walker)
 
-    def _serve(self, walker: Walker, request: Any) -> None:
+    def _serve(self, walker: Walker, request: Any) -> Any:
+        """Do what a loop asks for; what it is sent at once, unless it waits."""
         match request:
             case Commit():
                 _commit(walker, request)
             case Begin():
                 self._begin(walker, request)
+            case Rank():
+                for call in walker.jobs[request.job].calls:
+                    call.rank(request.rank)
             case Drop():
-                self._drop(walker, request.job)
+                return self._drop(walker, request.job, if_waiting=request.if_waiting)
             case First():
                 walker.waits, walker.plain = request.jobs, False
             case work:
                 begin = Begin(work)
                 self._begin(walker, begin)
                 walker.waits, walker.plain = (begin,), True
+        return None
 
     def _begin(self, walker: Walker, begin: Begin) -> None:
         now = self._inbox.now()
@@ -179,13 +186,17 @@ class _Driver:
         for call in job.calls:
             self._follow(walker, job, call)
 
-    def _follow(self, walker: Walker, job: Job, call: Call) -> None:
-        self._inbox.follow(call.submission.future, (walker, job, call))
+    def _follow(self, walker: Walker, job: Job, call: Call | Promise) -> None:
+        self._inbox.follow(call.future, (walker, job, call))
 
-    def _drop(self, walker: Walker, begin: Begin) -> None:
-        job = walker.jobs.pop(begin, None)
-        for call in job.calls if job else ():
-            call.desk.drop()
+    def _drop(self, walker: Walker, begin: Begin, *, if_waiting: bool = False) -> bool:
+        """Forget a job; returns whether none of its tasks had begun."""
+        job = walker.jobs.get(begin)
+        if job is None or (if_waiting and not job.waiting):
+            return False
+        for call in walker.jobs.pop(begin).calls:
+            call.drop()
+        return job.waiting
 
     def _tell(self) -> None:
         """Pass on what the pools have to say to the walkers that wait for them."""
@@ -211,6 +222,7 @@ class _Driver:
             self._drop(walker, begin)
         walker.loop.close()
         walker.store.close()
+        self._n_counted -= walker.counted and walker in self._active
         self._active.discard(walker)
 
 

@@ -189,7 +189,7 @@ def log_lines(folder: Path) -> Write:
     """A writer of lines to the log of a run, and of the campaign that it belongs to."""
     files = [folder / LOG_FILE]
     above = folder.resolve().parent
-    if above.name == "runs" and is_campaign(above.parent):
+    if above.name in ("runs", "shared") and is_campaign(above.parent):
         files.append(above.parent / LOG_FILE)
 
     def write(line: str) -> None:

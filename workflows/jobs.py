@@ -19,7 +19,7 @@ from bnnflow.records import (
     SampleRequest,
 )
 from executors.base import Pool
-from workflows.protocol import Begin
+from workflows.protocol import Await, Begin
 from workflows.shares import Order, Share, Shares
 from workflows.submission import Submission
 
@@ -42,16 +42,22 @@ def place_of(request: Any) -> tuple[Pool, Task, str]:
 class _Desk:
     """Where one task is handed in, again and again if it is lost: an executor of one owner."""
 
-    def __init__(self, shares: Shares, share: Share) -> None:
+    def __init__(self, shares: Shares, share: Share, rank: float) -> None:
         self._shares = shares
         self._share = share
+        self._rank = rank
         self._first: Order | None = None
         self._order: Order | None = None
 
     def submit(self, pool: Pool, task: Task, request: Any) -> Future[Any]:
-        self._order = self._shares.submit(self._share, pool, task, request)
+        self._order = self._shares.submit(self._share, pool, task, request, rank=self._rank)
         self._first = self._first or self._order
         return self._order.future
+
+    def rank(self, rank: float) -> None:
+        self._rank = rank
+        if self._order is not None:
+            self._order.rank = rank
 
     def drop(self) -> None:
         if self._order is not None:
@@ -66,17 +72,39 @@ class _Desk:
 class Call:
     """One submitted task, and its answer once it is there."""
 
-    def __init__(self, request: Any, shares: Shares, share: Share) -> None:
+    kind: str
+    """Under what name its time is booked."""
+
+    def __init__(self, request: Any, shares: Shares, share: Share, rank: float) -> None:
         self.request = request
         self.answer: Any = None
-        self.desk = _Desk(shares, share)
+        self.kind = place_of(request)[2]
+        self.desk = _Desk(shares, share, rank)
         pool, task, _ = place_of(request)
         self.submission = Submission(self.desk, pool, task, request)
 
     @property
-    def pool(self) -> Pool:
+    def future(self) -> Future[Any]:
+        """Ends when there is something to read."""
+        return self.submission.future
+
+    @property
+    def pool(self) -> Pool | None:
         """The pool that serves it."""
         return place_of(self.request)[0]
+
+    @property
+    def began(self) -> float | None:
+        """When it left the coordinator's queue, on its clock; None while it waits there."""
+        return self.desk.began
+
+    def rank(self, rank: float) -> None:
+        """Its place among its owner's tasks that wait."""
+        self.desk.rank(rank)
+
+    def drop(self) -> None:
+        """Let it not begin if it has not."""
+        self.desk.drop()
 
     def settle(self, on_notice: Callable[[str], None]) -> bool:
         """Read the ended future: a record, or a lost worker, whose task is submitted again.
@@ -106,19 +134,42 @@ class Call:
         )
 
 
+class Promise:
+    """What another loop will give, waited for like a task; it takes no worker."""
+
+    kind = "queued"
+    pool: Pool | None = None
+    began: float | None = None
+
+    def __init__(self, future: Future[Any]) -> None:
+        self.future = future
+        self.answer: Any = None
+
+    def settle(self, _on_notice: Callable[[str], None]) -> bool:
+        """Read it; raises what the other loop ended with."""
+        self.answer = self.future.result()
+        return True
+
+    def rank(self, rank: float) -> None:
+        """Nothing waits in a queue."""
+
+    def drop(self) -> None:
+        """Nothing is to be called off."""
+
+
 @dataclass(eq=False)
 class Job:
     """What one `Begin` set going. began, ended: on the driver's clock, s; None while it runs."""
 
     begin: Begin
-    calls: tuple[Call, ...]
+    calls: tuple[Call | Promise, ...]
     began: float
     ended: float | None = None
 
     @property
     def kind(self) -> str:
         """Under what name its time is booked."""
-        return place_of(self.calls[0].request)[2]
+        return self.calls[0].kind
 
     @property
     def done(self) -> bool:
@@ -132,13 +183,21 @@ class Job:
         return answers if isinstance(self.begin.work, tuple) else answers[0]
 
     @property
+    def waiting(self) -> bool:
+        """Whether no task of it has left the coordinator's queue."""
+        return all(call.began is None for call in self.calls)
+
+    @property
     def queued(self) -> float:
         """Seconds until the first of its tasks left the coordinator's queue."""
-        times = [call.desk.began for call in self.calls if call.desk.began is not None]
+        times = [call.began for call in self.calls if call.began is not None]
         return max(0.0, min(times, default=self.began) - self.began)
 
 
 def begin_job(begin: Begin, shares: Shares, share: Share, now: float) -> Job:
     """Submit what a loop asked for."""
+    if isinstance(begin.work, Await):
+        return Job(begin, (Promise(begin.work.future),), now)
     requests = begin.work if isinstance(begin.work, tuple) else (begin.work,)
-    return Job(begin, tuple(Call(request, shares, share) for request in requests), now)
+    calls = tuple(Call(request, shares, share, begin.rank) for request in requests)
+    return Job(begin, calls, now)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from bnnflow.errors import TaskError
@@ -35,75 +34,77 @@ from bnnflow.records import (
     Prediction,
     PredictRequest,
     Reason,
-    SampleResult,
     Segment,
     Structure,
-    Updated,
 )
 from bnnflow.units import shifted_energy
 from workflows.ahead import Ahead, meanwhile
 from workflows.astray import evidence_folder, rewind
+from workflows.learner import Alone, Learner, Withdrawn
 from workflows.learning import learnt, within_limits
 from workflows.plan import Plan
 from workflows.protocol import Loop, Request
 from workflows.requests import (
     asked,
     asked_first,
-    deal,
     driven,
     forcing,
-    gentler,
     n_failures,
     present,
     propagate_request,
-    sample_request,
-    smaller,
-    told_of_retry,
     trusted_std,
 )
 
 
-def fine_tune(state: LoopState, plan: Plan) -> Loop:
+def fine_tune(state: LoopState, plan: Plan, learner: Learner | None = None) -> Loop:
     """Run the loop of one material from a state to its end; returns the final state.
 
-    Raises TaskError when a kind of task fails more often than the plan's budget.
+    learner: who brings the ensemble to its next version (default: this loop alone). Raises
+    TaskError when a kind of task fails more often than the plan's budget.
     """
-    phases: dict[Phase, Callable[[LoopState, Plan], Loop]] = {
+    teacher = learner or Alone()
+    phases: dict[Phase, Callable[[LoopState, Plan, Learner], Loop]] = {
         Phase.LABEL: _label,
         Phase.UPDATE: _update,
         Phase.PROPAGATE: _propagate,
     }
     while state.phase is not Phase.DONE:
-        state = yield from phases[state.phase](state, plan)
+        newest = yield from teacher.newest(state, plan)
+        state = yield from phases[newest.phase](newest, plan, teacher)
     return state
 
 
-def _label(state: LoopState, plan: Plan) -> Loop:
+def _label(state: LoopState, plan: Plan, learner: Learner) -> Loop:
     """Label the frame in hand; compare with what the ensemble said of it; calibrate."""
     frame = present(state.frame)
     name = f"{state.n_requests:04d}"
-    directory = str(Path(plan.folder) / "labels" / name)
-    before = str(Path(plan.folder) / "labels" / state.labels[-1]) if state.labels else ""
+    directory = str(plan.label_folder(name))
+    before = str(plan.label_folder(state.labels[-1])) if state.labels else ""
     request = LabelRequest(plan.reference, frame, directory, plan.handling, previous=before)
     ahead = _going_ahead(state, plan)
-    label = yield from meanwhile(request, ahead)
+    label = yield from meanwhile(request, ahead, learner.second_thoughts(state, plan))
+    if isinstance(label, Withdrawn):
+        return (yield from _commit(label.state, label.event))
     if isinstance(label, Failure):
         return (yield from _drop_frame(state, plan, label))
+    state = learner.after_label(state)
     shift = state.energy_shift
     first = [asked_first(state, plan)] if shift is None else []
     if shift is None:
         foundation = yield from _predict(frame, None, plan)
         shift = _shifted(foundation.energy, -label.energy, plan)
     shifted = _shifted(label.energy, shift, plan)
-    event, calibrated = _compare(state, name, label, shifted, plan)
+    event, calibrated = _compare(state, name, label, shifted, plan, learner)
     labelled = replace(
         calibrated,
         phase=Phase.UPDATE,
         energy_shift=shift,
         labels=(*state.labels, name),
         n_requests=state.n_requests + 1,
+        n_new=1,
         substitute=Forcing(frame.positions, shifted, label.forces, label.stress),
     )
+    learner.note(event, labelled)
     if ahead is None or not within_limits(plan, event):
         return (yield from _commit(labelled, *first, event))
     labelled = replace(labelled, substitute=_own_forcing(state), ahead=True)
@@ -123,7 +124,7 @@ def _own_forcing(state: LoopState) -> Forcing:
 
 
 def _compare(
-    state: LoopState, name: str, label: Label, shifted: float, plan: Plan
+    state: LoopState, name: str, label: Label, shifted: float, plan: Plan, learner: Learner
 ) -> tuple[Labelled, LoopState]:
     """Error of the prediction made before any training on this label, and what it teaches.
 
@@ -133,8 +134,7 @@ def _compare(
     prediction, error, after = state.prediction, float("nan"), state
     if prediction is not None:
         error = prediction.energy - shifted
-        counts = len(state.labels) >= plan.faults.uncalibrated_labels and not state.rewound
-        if counts:
+        if learner.n_labels(state) >= plan.faults.uncalibrated_labels and not state.rewound:
             after = learnt(state, plan, label, prediction, error)
     step = state.checkpoint.step + (prediction is not None)
     reason = state.reason if prediction is not None else Reason.FIRST_FRAME
@@ -183,13 +183,10 @@ def _stop(state: LoopState, failure: Failure, message: str) -> Loop:
     raise TaskError(message)
 
 
-def _update(state: LoopState, plan: Plan) -> Loop:
-    """Bring every chain to its next version."""
-    version = state.ensemble.version + 1 if state.ensemble else 1
-    directory = str(Path(plan.folder) / "ensemble" / f"v{version:04d}")
+def _update(state: LoopState, plan: Plan, learner: Learner) -> Loop:
+    """Go on with an ensemble that has seen the label."""
     ahead = Ahead(state, plan) if state.ahead else None
-    results, failures = yield from _sample(state, plan, version, directory, ahead)
-    ensemble = EnsembleRef(directory, version, plan.n_members)
+    ensemble, learned = yield from learner.update(state, plan, ahead)
     beyond, stretches = ahead.accept(state) if ahead else (state, [])
     substitute = beyond.substitute
     if plan.continue_on == "ensemble" and ahead is None:
@@ -204,42 +201,10 @@ def _update(state: LoopState, plan: Plan) -> Loop:
         substitute=substitute,
         ahead=False,
     )
-    return (yield from _commit(updated, *failures, *stretches, Updated(ensemble, results)))
+    return (yield from _commit(updated, *stretches, *learned))
 
 
-def _sample(
-    state: LoopState, plan: Plan, version: int, directory: str, ahead: Ahead | None
-) -> Generator[Request, Any, tuple[tuple[SampleResult, ...], list[Failed]]]:
-    """Sample all chains; those of a failed task start again, at half the step if they diverged."""
-    waiting = [
-        sample_request(state, plan, version, directory, chains)
-        for chains in deal(plan.n_members, plan.chains_per_task)
-    ]
-    done: list[SampleResult] = []
-    failures: list[Failed] = []
-    while waiting:
-        results = yield from meanwhile(tuple(waiting), ahead)
-        again = []
-        for request, result in zip(waiting, results, strict=True):
-            if isinstance(result, SampleResult):
-                done.append(result)
-                continue
-            retry = gentler(request, result)
-            again.append(retry)
-            how = told_of_retry(request, retry)
-            failures.append(Failed(result, f"chains {request.chains} run again{how}"))
-        if len(failures) > plan.failure_budget:
-            yield Commit(state, tuple(failures))
-            raise TaskError(
-                f"sampling failed {len(failures)} times ({failures[-1].failure.message}): look at "
-                f"run.log; chains that diverge need a smaller {smaller(plan.schedule)}, in a new "
-                "run"
-            )
-        waiting = again
-    return tuple(sorted(done, key=lambda result: result.chains)), failures
-
-
-def _propagate(state: LoopState, plan: Plan) -> Loop:
+def _propagate(state: LoopState, plan: Plan, _learner: Learner) -> Loop:
     """MD with the ensemble until the end of the segment, or until a frame is to be labelled."""
     limit = trusted_std(state, plan)
     n_steps = min(plan.segment_steps, plan.n_steps - state.checkpoint.step)

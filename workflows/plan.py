@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bnnflow.records import (
@@ -30,7 +31,8 @@ class Plan:
     folder: the run folder; faults: of published code, to reproduce; audit_every_steps: trusted
     frames whose step is a multiple of it are labelled too; calibration_use: the labels that the
     rule learns from, "requested", "audit" or "both"; force_regions: of the force criterion, none
-    without one; guards: what MD must not come to.
+    without one; guards: what MD must not come to; labels: folder of the labels, "" for that of the
+    run.
     """
 
     folder: str
@@ -57,3 +59,8 @@ class Plan:
     calibration_use: str = "requested"
     force_regions: tuple[ForceRegion, ...] = ()
     guards: Guards = field(default_factory=Guards)
+    labels: str = ""
+
+    def label_folder(self, name: str) -> Path:
+        """Where a label lies, by the name that the state has of it."""
+        return Path(self.labels or Path(self.folder) / "labels") / name

@@ -156,6 +156,10 @@ def _asked(decision: Decision) -> str:
     probability = f"P(|error| < K) = {decision.probability:.3f}"
     if decision.reason is Reason.AUDIT:
         return f"step {decision.step}: audit of a trusted frame, {probability}"
+    if decision.reason is Reason.WITHDRAWN:
+        return f"step {decision.step}: {probability} by now, the label is called off"
+    if decision.reason is Reason.CERTAIN:
+        return f"step {decision.step}: {probability}: trusted from the start"
     if decision.reason is Reason.GUARD:
         return f"step {decision.step}: labelling the last calm frame of MD that went astray"
     if decision.reason is Reason.UNCERTAIN_FORCES and decision.force is not None:

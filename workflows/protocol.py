@@ -4,12 +4,14 @@ a request, or chains' requests together   the answer, or a tuple of answers in t
 Commit                                    None, once it is written
 Begin                                     None at once: the task runs, and its Begin names it
 First                                     (begin, answer) of the first of these tasks to end
-Drop                                      None: nobody waits for this task any more
+Rank                                      None: among its owner's tasks this one has another place
+Drop                                      whether the task had not begun; it never will
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +24,27 @@ from bnnflow.records import (
     SampleRequest,
 )
 
-Work = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...]
-"""What one task, or one for each group of chains, is asked to do."""
+
+@dataclass(frozen=True, eq=False)
+class Await:
+    """Wait for what another loop of this coordinator will give; its answer is never None."""
+
+    future: Future[Any]
+
+
+Work = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...] | Await
+"""What one task, or one for each group of chains, is asked to do; or another loop's promise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Begin:
-    """Have some work done while the loop goes on."""
+    """Have some work done while the loop goes on.
+
+    rank: of several tasks of one owner that wait for a pool, the highest goes first.
+    """
 
     work: Work
+    rank: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +55,23 @@ class First:
 
 
 @dataclass(frozen=True, eq=False)
-class Drop:
-    """Forget a task; it does not begin if it has not yet."""
+class Rank:
+    """Give a task that still waits another rank."""
 
     job: Begin
+    rank: float
 
 
-Request = Work | Commit | Begin | First | Drop
+@dataclass(frozen=True, eq=False)
+class Drop:
+    """Forget a task; it does not begin if it has not yet.
+
+    if_waiting: a task that has begun is not forgotten.
+    """
+
+    job: Begin
+    if_waiting: bool = False
+
+
+Request = Work | Commit | Begin | First | Rank | Drop
 Loop = Generator[Request, Any, LoopState]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from bnnflow.errors import TaskError
@@ -49,7 +48,7 @@ def sample_request(
         chains=chains,
         n_members=plan.n_members,
         version=version,
-        labels=tuple(str(Path(plan.folder) / "labels" / name) for name in state.labels),
+        labels=tuple(str(plan.label_folder(name)) for name in state.labels),
         energy_shift=present(state.energy_shift),
         energy_std=plan.energy_std,
         prior_std=plan.prior_std,
@@ -67,7 +66,7 @@ def _n_known(state: LoopState) -> int:
     """Labels that the last ensemble has seen: all of them where only chains start anew."""
     if state.ensemble is None:
         return 0
-    return len(state.labels) if state.fresh else len(state.labels) - 1
+    return len(state.labels) - state.n_new
 
 
 def gentler(request: SampleRequest, failure: Failure) -> SampleRequest:
@@ -140,18 +139,23 @@ def trusted_std(state: LoopState, plan: Plan) -> float:
 def asked(state: LoopState, plan: Plan, segment: Segment) -> Asked:
     """The rule, applied to the frame at which a stretch ended."""
     step = segment.checkpoint.step + 1
-    prediction = present(segment.prediction)
-    return Asked(
-        decide(
-            rule_calibration(state, plan),
-            step=step,
-            time_fs=step * plan.dynamics.timestep_fs,
-            std=prediction.energy_std,
-            threshold=plan.threshold,
-            confidence=plan.confidence,
-            force=force_verdict(state, plan, prediction),
-            audit=segment.outcome is Outcome.AUDIT,
-        )
+    audit = segment.outcome is Outcome.AUDIT
+    return Asked(judged(state, plan, present(segment.prediction), step=step, audit=audit))
+
+
+def judged(
+    state: LoopState, plan: Plan, prediction: Prediction, *, step: int, audit: bool = False
+) -> Decision:
+    """The rule, applied to what an ensemble says of the frame of a step."""
+    return decide(
+        rule_calibration(state, plan),
+        step=step,
+        time_fs=step * plan.dynamics.timestep_fs,
+        std=prediction.energy_std,
+        threshold=plan.threshold,
+        confidence=plan.confidence,
+        force=force_verdict(state, plan, prediction),
+        audit=audit,
     )
 
 

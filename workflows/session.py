@@ -28,6 +28,7 @@ from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
 from workflows.driver import Walker, drive
 from workflows.eventlog import begin_session
+from workflows.learner import Learner
 from workflows.ledger import Ledger
 from workflows.limits import Budget, reason_to_leave
 from workflows.otf import fine_tune as otf_loop
@@ -62,6 +63,7 @@ def fine_tune(
     """
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
+    _refuse_shared(configs)
     structures = [check_run(config) for config in configs]
     whole = [pinned(config, each) for config, each in zip(configs, structures, strict=True)]
     for config, path in zip(whole, paths, strict=True):
@@ -117,6 +119,7 @@ def resume(
     with ExitStack() as stack:
         stores = [stack.enter_context(open_run(path)) for path in paths]
         configs = [with_limits(config_from_yaml(store.config_text), overrides) for store in stores]
+        _refuse_shared(configs)
         name = site or configs[0].run.site
         longest = longest_label_s(configs)
         executor = open_executor(name, inline=inline, folder=paths[0], longest_label_s=longest)
@@ -181,7 +184,7 @@ def newest_ensemble(run: RunData, folder: Path) -> EnsembleRef:
 
     Raises RunFolderError when the run has none yet.
     """
-    state = _relocated(run.state, folder)
+    state = relocated(run.state, folder, config_from_yaml(run.config_text))
     if state.ensemble is None:
         raise RunFolderError(f"{folder} has no ensemble yet: resume the run until its first update")
     return state.ensemble
@@ -263,6 +266,12 @@ def _first_state(config: RunConfig, structure: Structure) -> LoopState:
     )
 
 
+def create_shared(config: RunConfig, structure: Structure, folder: Path) -> None:
+    """Make the folder of a run that has no MD: it samples what walkers of its material share."""
+    state = replace(_first_state(config, structure), phase=Phase.PROPAGATE, frame=None)
+    _create(config, state, folder).close()
+
+
 def _create(config: RunConfig, state: LoopState, folder: Path) -> RunStore:
     metadata = {
         "timestep_fs": config.dynamics.timestep_fs,
@@ -298,10 +307,12 @@ def make_walker(
     *,
     share: Share | None = None,
     budget: Budget | None = None,
+    learner: Learner | None = None,
 ) -> Walker:
     """One open run, ready to be driven.
 
-    share: its claim on the pools, by default that of every other run; budget: of all runs together.
+    share: its claim on the pools, by default that of every other run; budget: of all runs together;
+    learner: who samples its ensemble, by default itself.
     """
     chains = executor.chains_per_task(config.sampler.chains)
     structure = store.state.checkpoint.structure
@@ -321,7 +332,7 @@ def make_walker(
 
     return Walker(
         name=config.material.name,
-        loop=otf_loop(_relocated(store.state, store.folder), plan),
+        loop=otf_loop(relocated(store.state, store.folder, config), plan, learner),
         store=store,
         on_commit=together(ledger.observe, progress.show, log.show),
         enough=enough,
@@ -340,11 +351,12 @@ def ledger_of(run: RunData, executor: Executor) -> Ledger:
     return ledger
 
 
-def _relocated(state: LoopState, folder: Path) -> LoopState:
+def relocated(state: LoopState, folder: Path, config: RunConfig) -> LoopState:
     """The same state where the run folder lies now: a run may be moved between sessions."""
     if state.ensemble is None:
         return state
-    directory = folder.resolve() / "ensemble" / Path(state.ensemble.directory).name
+    home = (folder.resolve() / config.run.shared_ensemble).resolve()
+    directory = home / "ensemble" / Path(state.ensemble.directory).name
     return replace(state, ensemble=replace(state.ensemble, directory=str(directory)))
 
 
@@ -356,6 +368,15 @@ def _summary(config: RunConfig, store: RunStore) -> RunSummary:
         time_ps=state.checkpoint.step * config.dynamics.timestep_fs / 1000.0,
         finished=state.phase is Phase.DONE,
     )
+
+
+def _refuse_shared(configs: Sequence[RunConfig]) -> None:
+    for config in configs:
+        if config.run.shared_ensemble:
+            raise RunFolderError(
+                f"run {config.material.name} shares its ensemble with others of a campaign, "
+                "expected a run of its own: resume the folder of the campaign"
+            )
 
 
 def _refuse_doubles(paths: Sequence[Path]) -> None:

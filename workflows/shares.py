@@ -13,7 +13,6 @@ mean of those before it stands for it, and the difference is put on the owner's 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -46,7 +45,7 @@ class Order:
     """One task that waits for its pool or runs there.
 
     began: when it was sent, None: it waits; cost: what its owner was charged, s; seconds: what the
-    task itself says it took.
+    task itself says it took; rank: of one owner's tasks the highest goes first.
     """
 
     share: Share
@@ -59,17 +58,18 @@ class Order:
     cost: float = 0.0
     seconds: float | None = None
     dropped: bool = False
+    rank: float = 0.0
 
 
 class _Line:
-    """The tasks of one pool: those of one owner in order, owners by their tags."""
+    """The tasks of one pool: those of one owner by rank, then in order; owners by their tags."""
 
     def __init__(self, room: int | None) -> None:
         self.room = room
         self.running = 0
         self.mean_cost = 1.0
         self.virtual_time = 0.0
-        self._waiting: dict[Share, deque[Order]] = {}
+        self._waiting: dict[Share, list[Order]] = {}
         self._owners: list[tuple[int, float, int, Share]] = []
         self._places: dict[Share, int] = {}
         self._order = count()
@@ -79,7 +79,7 @@ class _Line:
         if own is not None:
             own.append(order)
             return
-        self._waiting[order.share] = deque([order])
+        self._waiting[order.share] = [order]
         self._enter(order.share, order.pool)
 
     def next(self) -> Order | None:
@@ -99,7 +99,8 @@ class _Line:
 
     def _leave(self, share: Share) -> Order:
         own = self._waiting[share]
-        order = own.popleft()
+        order = max(own, key=lambda each: each.rank)  # the first of equals
+        own.remove(order)
         del self._places[share]
         if not own:
             del self._waiting[share]
@@ -146,9 +147,11 @@ class Shares:
         }
         self._ended: SimpleQueue[Order] = SimpleQueue()
 
-    def submit(self, share: Share, pool: Pool, task: Task, request: Any) -> Order:
+    def submit(
+        self, share: Share, pool: Pool, task: Task, request: Any, *, rank: float = 0.0
+    ) -> Order:
         """Have `task(request)` run when its turn comes; the order's future holds the answer."""
-        order = Order(share, pool, task, request, asked=self._now())
+        order = Order(share, pool, task, request, asked=self._now(), rank=rank)
         self._lines[pool].add(order)
         self.pump()
         return order

@@ -196,6 +196,16 @@ class CampaignConfig(SharedSettings):
     most_open: PositiveInt = Field(
         default=200, description="runs that are under way at once; others wait for one to end"
     )
+    ensembles: Literal["per_run", "per_material"] = Field(
+        default="per_run",
+        description="per_material: all runs of a material share one ensemble, one calibration and "
+        "one data set",
+    )
+    calibration_prior: Literal["own", "pooled"] = Field(
+        default="own",
+        description="pooled: the prior of a run's calibration is learnt from the errors of the "
+        "other runs (method.md)",
+    )
     compat: str | None = Field(default=None, description="as in docs/config.md")
     set_aside: tuple[SetAside, ...] = Field(
         default=(), description="materials left out; filled in when the campaign starts"

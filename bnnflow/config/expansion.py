@@ -22,6 +22,8 @@ from bnnflow.sources import extxyz_text
 
 STRUCTURES = "structures"
 """Subfolder of a campaign with one extxyz file per material."""
+SHARED = "shared"
+"""Subfolder with one run per material that samples what its walkers share."""
 
 IN_PLACE_OF: Mapping[str, tuple[str, str]] = {
     "temperature_K": ("dynamics", "temperature_K"),
@@ -112,6 +114,9 @@ def _planned(
         "multiplicity": material.structure.multiplicity,
     }
     values = _sections(campaign, material.entry, point) | {"material": section}
+    if campaign.ensembles == "per_material":
+        shared = {"shared_ensemble": f"../../{SHARED}/{material.name}"}
+        values["run"] = {**values.get("run", {}), **shared}
     return PlannedRun(name, parse_config(values, source=f"{campaign.name}, run {name}"), material)
 
 
@@ -181,6 +186,11 @@ def _refuse_contradictions(campaign: CampaignConfig, entry: MaterialEntry, sourc
         raise ConfigError(
             f"{source}: run.site is set for one material, but all runs share their pools: set it "
             "beside materials"
+        )
+    if "shared_ensemble" in values.get("run", {}):
+        raise ConfigError(
+            f"{source}: run.shared_ensemble is set, which a campaign does itself: set ensembles to "
+            "per_material, beside materials"
         )
     if "folder" in values.get("run", {}):
         raise ConfigError(

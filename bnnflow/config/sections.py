@@ -344,11 +344,18 @@ class RunSettings(Section):
         "with the ensemble, and return to the frame if its error exceeded K",
     )
     folder: str | None = Field(default=None, description="run folder; default: runs/NAME")
+    shared_ensemble: str = Field(
+        default="",
+        description="run whose ensemble it uses, from its own folder; filled in by campaigns with "
+        "ensembles: per_material",
+    )
 
     @model_serializer(mode="wrap")
     def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run that waits keeps the resolved copy and digest it had before this key."""
+        """A run that waits, alone, keeps the resolved copy and digest it had before these keys."""
         values: dict[str, Any] = serialise(self)
         if self.while_labelling == "wait":
             values.pop("while_labelling", None)
+        if not self.shared_ensemble:
+            values.pop("shared_ensemble", None)
         return values

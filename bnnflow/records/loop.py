@@ -67,7 +67,8 @@ class LoopState:
     label); calibration: of requested labels, audits are in estimates; ahead: MD may go on with the
     ensemble while it is updated, for the label was within K (policy `rewind`);
     n_astray: stretches of MD that were taken back; rewound: whether the frame lies on one of them,
-    so that its forces serve no step; fresh: chains that start anew in the update to come.
+    so that its forces serve no step; fresh: chains that start anew in the update to come; n_new:
+    labels that are new to it.
     """
 
     phase: Phase
@@ -86,6 +87,7 @@ class LoopState:
     n_astray: int = 0
     rewound: bool = False
     fresh: tuple[int, ...] = ()
+    n_new: int = 1
 
 
 @dataclass(frozen=True, eq=False)

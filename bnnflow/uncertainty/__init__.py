@@ -19,6 +19,7 @@ from bnnflow.uncertainty.forces import (
     probability_force_within,
     update_forces,
 )
+from bnnflow.uncertainty.pooling import pooled_prior
 from bnnflow.uncertainty.reduce import reduce_members
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "largest_trusted_force_std",
     "largest_trusted_std",
     "locked_in",
+    "pooled_prior",
     "predictive_std",
     "probability_force_within",
     "probability_within",

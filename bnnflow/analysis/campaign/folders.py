@@ -14,6 +14,7 @@ from bnnflow.errors import RunFolderError
 
 CAMPAIGN_FILE = "campaign.yaml"
 RUNS = "runs"
+SHARED = "shared"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ def find_runs(folders: Sequence[Path]) -> list[Place]:
     found = list(dict.fromkeys(run for folder in folders for run in _runs(folder)))
     many = Counter(run.name for run in found)
     return [Place(run.name if many[run.name] == 1 else str(run), run) for run in found]
+
+
+def find_shared(folders: Sequence[Path]) -> list[Place]:
+    """The runs that sample what walkers of one material share; campaigns may have some."""
+    found = [run for folder in folders for run in sorted((folder / SHARED).glob("*"))]
+    return [Place(f"{run.name} ({SHARED})", run) for run in found if is_run(run)]
 
 
 def left_out(folder: Path) -> tuple[LeftOut, ...]:

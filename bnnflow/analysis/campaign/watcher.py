@@ -21,7 +21,13 @@ from bnnflow.analysis.campaign.costs import (
     to_go,
     usage,
 )
-from bnnflow.analysis.campaign.folders import LeftOut, Place, find_runs, left_out
+from bnnflow.analysis.campaign.folders import (
+    LeftOut,
+    Place,
+    find_runs,
+    find_shared,
+    left_out,
+)
 from bnnflow.analysis.campaign.rows import STATES, RunRow, run_row, state_of
 from bnnflow.analysis.campaign.spans import (
     POOL_OF,
@@ -59,15 +65,18 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class CampaignStatus:
-    """All runs at one moment. seen: those that could be read; rows: all, in the order given."""
+    """All runs at one moment. seen: those that could be read; rows: all, in the order given;
+    shared: what samples ensembles that several of them share, which has no row.
+    """
 
     rows: tuple[RunRow, ...]
     seen: tuple[Seen, ...]
+    shared: tuple[Seen, ...] = ()
 
     @cached_property
     def spans(self) -> Spans:
         """Of all runs together."""
-        return joined([each.spans for each in self.seen])
+        return joined([each.spans for each in (*self.seen, *self.shared)])
 
     @cached_property
     def clock(self) -> Clock:
@@ -83,12 +92,13 @@ class CampaignStatus:
     @cached_property
     def used(self) -> dict[str, Usage]:
         """By pool, so far."""
-        return {pool: sum((s.used[pool] for s in self.seen), Usage()) for pool in POOLS}
+        every = (*self.seen, *self.shared)
+        return {pool: sum((s.used[pool] for s in every), Usage()) for pool in POOLS}
 
     @cached_property
     def remaining(self) -> tuple[ToGo, ...]:
         """What each run still needs that can be estimated."""
-        mean = mean_rates([each.rate for each in self.seen])
+        mean = mean_rates([each.rate for each in (*self.seen, *self.shared)])
         found = [_to_go(each, mean) for each in self.seen if each.gist.phase is not Phase.DONE]
         return tuple(each for each in found if each is not None)
 
@@ -166,7 +176,13 @@ class Watcher:
         rows = [self._row(place) for place in find_runs(self._folders)]
         seen = [each for row in rows if (each := self._seen.get(Path(row.folder))) is not None]
         aside = [row for folder in self._folders for row in self._aside(folder)]
-        return CampaignStatus((*rows, *aside), tuple(seen))
+        return CampaignStatus((*rows, *aside), tuple(seen), self._shared())
+
+    def _shared(self) -> tuple[Seen, ...]:
+        places = find_shared(self._folders)
+        for place in places:
+            self._row(place)
+        return tuple(found for p in places if (found := self._seen.get(p.folder)) is not None)
 
     def _row(self, place: Place) -> RunRow:
         mark = signature(place.folder)
@@ -196,6 +212,8 @@ class Watcher:
         spans = spans_of(gist.timing, update_tasks=sessions[-1].update_tasks if sessions else 1)
         row = run_row(place.name, folder, gist, config, spans, state_of(folder, gist))
         sizes, spent = mean_sizes(spans, sessions), task_seconds(gist, spans)
+        if config.run.shared_ensemble == ".":
+            spent["dft"] = 0.0  # its labels are its walkers'
         used = {pool: usage(spent[pool], sizes[pool]) for pool in POOLS}
         times_ps = gist.label_time_fs / 1000.0
         rate = rates(spent, gist, spans, time_ps=row.md_time_ps, times_ps=times_ps)

@@ -1,0 +1,130 @@
+"""The runs of a campaign whose walkers share an ensemble: one curator for each material."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bnnflow.config import RunConfig, config_from_yaml
+from bnnflow.config.expansion import PlannedRun
+from bnnflow.data import RunStore, is_run, open_run, read_run
+from bnnflow.data.segments import read_segment
+from bnnflow.records import Commit, Labelled, LoopState, Phase
+from executors.base import Executor
+from workflows.campaign_folder import run_folder
+from workflows.commons import Commons
+from workflows.driver import Walker
+from workflows.eventlog import begin_session
+from workflows.ledger import Ledger
+from workflows.limits import Budget
+from workflows.plan import Plan
+from workflows.pooling import CalibrationPool
+from workflows.progress import Progress, log_to, together
+from workflows.session import create_shared, ledger_of, make_plan, relocated
+from workflows.shares import Share
+from workflows.sharing import Shared, curate
+
+
+class SharedMaterial:
+    """The walkers of one material, their commons, and its curator.
+
+    runs: all of the material's; pool: of calibrations, where the campaign pools their priors.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runs: Sequence[PlannedRun],
+        executor: Executor,
+        pool: CalibrationPool | None,
+    ) -> None:
+        entry = runs[0].material.entry
+        self.name = runs[0].material.name
+        self.share = Share(self.name, weight=entry.weight, priority=entry.priority)
+        self._executor = executor
+        self._config = _curators_config(folder, runs[0])
+        home = shared_folder(folder, runs[0])
+        if not is_run(home):
+            create_shared(self._config, runs[0].material.structure, home)
+        self._store = open_run(home)
+        members = [run.name for run in runs if not _done(run_folder(folder, run.name))]
+        state = relocated(self._store.state, home, self._config)
+        self.commons = Commons(_reopened(state), members, pool=pool, name=self.name)
+
+    def curator(self, budget: Budget) -> Walker:
+        """The loop that samples, ready to be driven."""
+        store, config = self._store, self._config
+        plan = self._plan()
+        name = f"{self.name} (shared)"
+        progress = Progress(name, plan, log_to(store.folder / "run.log"))
+        ledger = _ledger(store, self._executor)
+        budget.join(name, ledger)
+        log = begin_session(store.folder, config, self._executor, step=0)
+        return Walker(
+            name=name,
+            loop=curate(self.commons, plan),
+            store=store,
+            on_commit=together(_of_updates(ledger.observe), _of_updates(progress.show), log.show),
+            on_stop=together(progress.stop, log.stop, self.commons.fail),
+            on_notice=together(progress.notice, log.notice),
+            on_leave=together(progress.leave, log.leave),
+            share=self.share,
+            counted=False,
+        )
+
+    def learner(self, name: str, store: RunStore) -> Shared:
+        """How one of the walkers learns; what its last commit labelled is handed in again."""
+        events = read_segment(store.folder, store.number).events
+        labels = [event for event in events if isinstance(event, Labelled)]
+        return Shared(self.commons, name, labels[-1] if labels else None)
+
+    def close(self) -> None:
+        """Let another coordinator have the curator's run."""
+        self._store.close()
+
+    def _plan(self) -> Plan:
+        store, config = self._store, self._config
+        structure = store.state.checkpoint.structure
+        chains = self._executor.chains_per_task(config.sampler.chains)
+        plan = make_plan(config, store.folder, structure, chains_per_task=chains)
+        return replace(plan, labels=str(run_folder(store.folder.resolve().parent.parent, "")))
+
+
+def shared_folder(folder: Path, run: PlannedRun) -> Path:
+    """Where the curator's run of a walker lies."""
+    return (run_folder(folder, run.name).resolve() / run.config.run.shared_ensemble).resolve()
+
+
+def _curators_config(folder: Path, run: PlannedRun) -> RunConfig:
+    """That of the first walker, whose prior and model are those of all."""
+    config = config_from_yaml(read_run(run_folder(folder, run.name)).config_text)
+    material = config.material.model_copy(update={"name": run.material.name})
+    settings = config.run.model_copy(update={"shared_ensemble": "."})
+    return config.model_copy(update={"material": material, "run": settings})
+
+
+def _reopened(state: LoopState) -> LoopState:
+    """A curator that was done goes on if a walker does."""
+    return replace(state, phase=Phase.PROPAGATE) if state.phase is Phase.DONE else state
+
+
+def _done(folder: Path) -> bool:
+    return read_run(folder).state.phase is Phase.DONE
+
+
+def _ledger(store: RunStore, executor: Executor) -> Ledger:
+    """What updates have used; labels are on their walkers' accounts."""
+    found = read_run(store.folder)
+    nothing = replace(found.labels, step=found.labels.step[:0], seconds=found.labels.seconds[:0])
+    return ledger_of(replace(found, labels=replace(nothing, reason=())), executor)
+
+
+def _of_updates(hear: Callable[[Commit], None]) -> Callable[[Commit], None]:
+    """Hears of a commit without its labels, of which the walkers tell."""
+
+    def tell(commit: Commit) -> None:
+        rest = tuple(event for event in commit.events if not isinstance(event, Labelled))
+        hear(replace(commit, events=rest))
+
+    return tell
