@@ -16,10 +16,11 @@ from typing import Any
 from bnnflow.config.campaign import CampaignConfig
 from bnnflow.config.expansion import PlannedRun
 from bnnflow.data import is_run, read_run
+from bnnflow.data.layout import is_campaign
 from bnnflow.errors import RunFolderError
 from bnnflow.records import Phase
 from workflows.campaign_drive import drive_campaign
-from workflows.campaign_folder import is_campaign, read_campaign, run_folder, write_campaign
+from workflows.campaign_folder import read_campaign, run_folder, write_campaign
 from workflows.campaign_plan import CampaignPlan, pin, plan_campaign, settled
 from workflows.console import columns
 from workflows.session import check_site, create

@@ -13,18 +13,11 @@ from pathlib import Path
 from bnnflow.codec import publish
 from bnnflow.config.campaign import CampaignConfig, MaterialEntry, SetAside
 from bnnflow.config.campaign_loading import load_campaign
-from bnnflow.config.expansion import STRUCTURES, Material, PlannedRun, expand, structure_file
+from bnnflow.config.expansion import Material, PlannedRun, expand, structure_file
 from bnnflow.config.materials import find_materials
+from bnnflow.data.layout import CAMPAIGN_FILE, RUNS, STRUCTURES, is_campaign
 from bnnflow.errors import RunFolderError
 from workflows.campaign_plan import CampaignPlan
-
-CONFIG = "campaign.yaml"
-RUNS = "runs"
-
-
-def is_campaign(folder: Path | str) -> bool:
-    """Whether a folder holds a campaign."""
-    return (Path(folder) / CONFIG).is_file()
 
 
 def run_folder(folder: Path, name: str) -> Path:
@@ -42,15 +35,17 @@ def write_campaign(campaign: CampaignConfig, plan: CampaignPlan, folder: Path) -
         path, text = structure_file(folder, material)
         _write_text(path, text)
     whole = resolved(campaign, plan)
-    _write_text(folder / CONFIG, whole.to_yaml())
+    _write_text(folder / CAMPAIGN_FILE, whole.to_yaml())
     return whole
 
 
 def read_campaign(folder: Path) -> tuple[CampaignConfig, tuple[PlannedRun, ...]]:
     """The resolved campaign of a folder, and its runs; raises RunFolderError."""
     if not is_campaign(folder):
-        raise RunFolderError(f"{folder} holds no campaign, expected {CONFIG} in it: check the path")
-    campaign = load_campaign(folder / CONFIG)
+        raise RunFolderError(
+            f"{folder} holds no campaign, expected {CAMPAIGN_FILE} in it: check the path"
+        )
+    campaign = load_campaign(folder / CAMPAIGN_FILE)
     materials, unusable = find_materials(campaign)
     if unusable:
         raise RunFolderError(

@@ -171,7 +171,7 @@ def resume(
     as_json: Json = False,
 ) -> int | None:
     """Go on with interrupted runs, or with a campaign, from the last commits."""
-    from workflows.campaign_folder import is_campaign
+    from bnnflow.data.layout import is_campaign
 
     limits = [text for text in targets if "=" in text and not Path(text).exists()]
     folders = [Path(text) for text in targets if text not in limits]

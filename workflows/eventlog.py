@@ -29,7 +29,7 @@ import numpy as np
 
 from bnnflow.config import RunConfig
 from bnnflow.data import add_session
-from bnnflow.data.layout import LOG_FILE
+from bnnflow.data.layout import LOG_FILE, RUNS, SHARED, is_campaign
 from bnnflow.records import (
     Asked,
     Commit,
@@ -189,7 +189,7 @@ def log_lines(folder: Path) -> Write:
     """A writer of lines to the log of a run, and of the campaign that it belongs to."""
     files = [folder / LOG_FILE]
     above = folder.resolve().parent
-    if above.name in ("runs", "shared") and is_campaign(above.parent):
+    if above.name in (RUNS, SHARED) and is_campaign(above.parent):
         files.append(above.parent / LOG_FILE)
 
     def write(line: str) -> None:
@@ -198,11 +198,6 @@ def log_lines(folder: Path) -> Write:
                 log.write(line + "\n")
 
     return write
-
-
-def is_campaign(folder: Path) -> bool:
-    """Whether a folder is a campaign's, and not one in which runs happen to lie in `runs/`."""
-    return (folder / "campaign.yaml").is_file() and (folder / "structures").is_dir()
 
 
 def _labelled(event: Labelled) -> tuple[Any, ...]:

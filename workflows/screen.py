@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from bnnflow.config import parse_campaign
+from bnnflow.data.layout import is_campaign
 from workflows.campaign import resume_campaign, start_campaign
-from workflows.campaign_folder import is_campaign
 from workflows.console import DONE, INTERNAL, guarded
 
 MOLECULES = ("H2O", "NH3", "CH4", "HCN", "C2H2", "C2H4", "H2CO", "CO2", "HCOOH", "methanol",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnflow.analysis.campaign import Watcher, write_campaign_report
-from bnnflow.analysis.campaign.folders import find_runs, is_campaign
+from bnnflow.analysis.campaign.folders import find_runs, holds_runs
 from bnnflow.analysis.campaign.table import campaign_table
 from bnnflow.analysis.report import write_report
 from bnnflow.analysis.status import status, status_table
@@ -64,7 +64,7 @@ def write_reports(folders: Sequence[Path], *, runs: bool) -> Iterator[Path]:
     """
     for folder in folders:
         places = find_runs([folder])
-        if is_campaign(folder):
+        if holds_runs(folder):
             yield from (write_report(p.folder) for p in places if runs and is_run(p.folder))
             yield write_campaign_report(folder)
         else:
@@ -73,7 +73,7 @@ def write_reports(folders: Sequence[Path], *, runs: bool) -> Iterator[Path]:
 
 def _looker(folders: Sequence[Path]) -> Callable[[], tuple[Mapping[str, Any], Table]]:
     """What looks at the folders, as often as it is called."""
-    if len(folders) == 1 and not is_campaign(folders[0]):
+    if len(folders) == 1 and not holds_runs(folders[0]):
         return lambda: _one_run(folders[0])
     watcher = Watcher(folders)
 

@@ -16,14 +16,10 @@ from typing import Any
 from bnnflow.config.campaign import SETTINGS, CampaignConfig, Conditions, MaterialEntry
 from bnnflow.config.loading import parse_config
 from bnnflow.config.run import RunConfig
+from bnnflow.data.layout import SHARED, STRUCTURES
 from bnnflow.errors import ConfigError
 from bnnflow.records import Structure
 from bnnflow.sources import extxyz_text
-
-STRUCTURES = "structures"
-"""Subfolder of a campaign with one extxyz file per material."""
-SHARED = "shared"
-"""Subfolder with one run per material that samples what its walkers share."""
 
 IN_PLACE_OF: Mapping[str, tuple[str, str]] = {
     "temperature_K": ("dynamics", "temperature_K"),

@@ -1,4 +1,4 @@
-"""Names inside a run folder, and the steps in which it is written."""
+"""Names inside a run folder and a campaign's, and the steps in which a run folder is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ LOG_FILE = "log.jsonl"
 SESSIONS_FILE = "sessions.jsonl"
 COMMITS = "commits"
 
+CAMPAIGN_FILE = "campaign.yaml"
+STRUCTURES = "structures"
+"""Subfolder of a campaign with one extxyz file per material."""
+RUNS = "runs"
+"""Subfolder of a campaign with its runs."""
+SHARED = "shared"
+"""Subfolder with one run per material that samples what its walkers share."""
+
 OnWrite = Callable[[str], None]
+
+
+def is_campaign(folder: Path | str) -> bool:
+    """Whether a folder holds a campaign, and not just a file of that name beside runs."""
+    return (Path(folder) / CAMPAIGN_FILE).is_file() and (Path(folder) / STRUCTURES).is_dir()
 
 
 def silent(_name: str) -> None:

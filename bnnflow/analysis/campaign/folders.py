@@ -10,11 +10,8 @@ from typing import Any
 
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.data import is_run
+from bnnflow.data.layout import CAMPAIGN_FILE, RUNS, SHARED
 from bnnflow.errors import RunFolderError
-
-CAMPAIGN_FILE = "campaign.yaml"
-RUNS = "runs"
-SHARED = "shared"
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class LeftOut:
     reason: str
 
 
-def is_campaign(folder: Path) -> bool:
+def holds_runs(folder: Path) -> bool:
     """Whether a folder is to be looked at as many runs."""
     return not is_run(folder) and ((folder / CAMPAIGN_FILE).is_file() or (folder / RUNS).is_dir())
 
@@ -67,7 +64,7 @@ def left_out(folder: Path) -> tuple[LeftOut, ...]:
 
 
 def _runs(folder: Path) -> list[Path]:
-    if not is_campaign(folder):
+    if not holds_runs(folder):
         if not is_run(folder):
             raise RunFolderError(
                 f"{folder} holds no run, expected a run folder or one with {RUNS}/: check the path"

@@ -41,6 +41,7 @@ from bnnflow.analysis.campaign.spans import (
 from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.data import Gist, is_driven, is_run, read_sessions
 from bnnflow.data.gist import glance, signature, whole_gist
+from bnnflow.data.layout import CAMPAIGN_FILE
 from bnnflow.records import Phase, PoolSize
 
 Mark = tuple[int, int] | None
@@ -220,7 +221,7 @@ class Watcher:
         return Seen(mark, row, gist, config, spans, sizes, used, rate)
 
     def _aside(self, folder: Path) -> list[RunRow]:
-        file = folder / "campaign.yaml"
+        file = folder / CAMPAIGN_FILE
         mark = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
         if self._left_out.get(folder, (None, ()))[0] != mark:
             self._left_out[folder] = (mark, left_out(folder))
