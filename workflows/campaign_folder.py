@@ -43,7 +43,7 @@ def read_campaign(folder: Path) -> tuple[CampaignConfig, tuple[PlannedRun, ...]]
     """The resolved campaign of a folder, and its runs; raises RunFolderError."""
     if not is_campaign(folder):
         raise RunFolderError(
-            f"{folder} holds no campaign, expected {CAMPAIGN_FILE} in it: check the path"
+            f"{folder} holds no campaign, expected {CAMPAIGN_FILE} and {STRUCTURES}/ in it: check"
         )
     campaign = load_campaign(folder / CAMPAIGN_FILE)
     materials, unusable = find_materials(campaign)
