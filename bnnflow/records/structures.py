@@ -146,6 +146,7 @@ class Reason(StrEnum):
     AUDIT = "audit"
     UNCERTAIN_FORCES = "uncertain_forces"
     GUARD = "guard"
+    INITIAL = "initial"
 
 
 @dataclass(frozen=True)
