@@ -5,6 +5,7 @@ it is yielded as a `Commit` before it is acted on, so a run can go on from the l
 top to bottom it is the paper's algorithm:
 
     label the first frame; shift its energy onto the model's scale
+    label more frames together, if initial data are wanted
     update all chains
     MD with the ensemble, until a frame is not trusted  ->  label it, calibrate, update, go on
                           or due for an audit           ->  the same, into an estimate of its own
@@ -43,6 +44,7 @@ from bnnflow.records import (
 from bnnflow.units import shifted_energy
 from workflows.ahead import Ahead, meanwhile
 from workflows.astray import evidence_folder, rewind
+from workflows.initial import explore, label_together
 from workflows.learning import learnt, within_limits
 from workflows.plan import Plan
 from workflows.protocol import Loop, Request
@@ -53,6 +55,7 @@ from workflows.requests import (
     driven,
     forcing,
     gentler,
+    label_before,
     n_failures,
     present,
     propagate_request,
@@ -70,6 +73,8 @@ def fine_tune(state: LoopState, plan: Plan) -> Loop:
     """
     phases: dict[Phase, Callable[[LoopState, Plan], Loop]] = {
         Phase.LABEL: _label,
+        Phase.EXPLORE: explore,
+        Phase.INITIAL: label_together,
         Phase.UPDATE: _update,
         Phase.PROPAGATE: _propagate,
     }
@@ -83,7 +88,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     frame = present(state.frame)
     name = f"{state.n_requests:04d}"
     directory = str(Path(plan.folder) / "labels" / name)
-    before = str(Path(plan.folder) / "labels" / state.labels[-1]) if state.labels else ""
+    before = label_before(state, plan)
     request = LabelRequest(plan.reference, frame, directory, plan.handling, previous=before)
     ahead = _going_ahead(state, plan)
     label = yield from meanwhile(request, ahead)
@@ -98,7 +103,7 @@ def _label(state: LoopState, plan: Plan) -> Loop:
     event, calibrated = _compare(state, name, label, shifted, plan)
     labelled = replace(
         calibrated,
-        phase=Phase.UPDATE,
+        phase=Phase.UPDATE if state.labels or plan.initial is None else Phase.EXPLORE,
         energy_shift=shift,
         labels=(*state.labels, name),
         n_requests=state.n_requests + 1,

@@ -12,6 +12,7 @@ from bnnflow.records import (
     ForceRegion,
     Guards,
     Handling,
+    Initial,
     PotentialSpec,
     RtoSpec,
     ScheduleSpec,
@@ -30,7 +31,8 @@ class Plan:
     folder: the run folder; faults: of published code, to reproduce; audit_every_steps: trusted
     frames whose step is a multiple of it are labelled too; calibration_use: the labels that the
     rule learns from, "requested", "audit" or "both"; force_regions: of the force criterion, none
-    without one; guards: what MD must not come to.
+    without one; guards: what MD must not come to; initial: labels made together before the first
+    update, None: none.
     """
 
     folder: str
@@ -57,3 +59,4 @@ class Plan:
     calibration_use: str = "requested"
     force_regions: tuple[ForceRegion, ...] = ()
     guards: Guards = field(default_factory=Guards)
+    initial: Initial | None = None

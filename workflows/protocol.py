@@ -15,14 +15,23 @@ from typing import Any
 
 from bnnflow.records import (
     Commit,
+    ExploreRequest,
     LabelRequest,
     LoopState,
     PredictRequest,
     PropagateRequest,
     SampleRequest,
+    SelectRequest,
 )
 
-Work = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...]
+Work = (
+    PropagateRequest
+    | LabelRequest
+    | PredictRequest
+    | ExploreRequest
+    | SelectRequest
+    | tuple[SampleRequest, ...]
+)
 """What one task, or one for each group of chains, is asked to do."""
 
 
