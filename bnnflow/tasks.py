@@ -16,12 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from bnnflow.errors import NonFiniteError, RunFolderError, UserError
+from bnnflow.initial import environments, farthest_frames, most_uncertain
+from bnnflow.initial import explore as make_candidates
 from bnnflow.md import keep_evidence
 from bnnflow.md import propagate as md_propagate
 from bnnflow.potentials import load_ensemble, load_foundation
 from bnnflow.potentials.ensemble import Ensemble
 from bnnflow.records import (
+    Explored,
+    ExploreRequest,
     Failure,
     FailureCause,
     GuardKind,
@@ -33,14 +39,20 @@ from bnnflow.records import (
     SampleRequest,
     SampleResult,
     Segment,
+    Selected,
+    SelectRequest,
     Structure,
     Trip,
 )
 from bnnflow.reference import label as reference_label
 from bnnflow.reference import read_label
+from bnnflow.training.prior_draws import prior_ensemble
 from bnnflow.training.sample import sample as run_sample
 from bnnflow.uncertainty import reduce_members
 from bnnflow.units import STRESS_STD
+
+PRIOR_DRAWS = 32
+"""Members that say how uncertain the prior is of the candidates for the initial data."""
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -112,6 +124,10 @@ def label(request: LabelRequest) -> Label | Failure:
 @_recorded("sample")
 def sample(request: SampleRequest) -> SampleResult:
     """Advance some chains of the ensemble to its next version."""
+    return run_sample(request, _labels(request))
+
+
+def _labels(request: SampleRequest) -> list[Label]:
     labels = []
     for directory in request.labels:
         found = read_label(Path(directory))
@@ -120,7 +136,56 @@ def sample(request: SampleRequest) -> SampleResult:
                 f"{directory} holds no finished label, expected result.h5: restore it from a copy"
             )
         labels.append(found)
-    return run_sample(request, labels)
+    return labels
+
+
+@_recorded("explore")
+def explore(request: ExploreRequest) -> Explored:
+    """Make the candidates of one source for the initial data, with the foundation model."""
+    foundation = load_foundation(request.potential)
+    return make_candidates(
+        request,
+        lambda structure: predict_one(
+            foundation, structure, energy_std_floor=request.energy_std_floor
+        ),
+    )
+
+
+@_recorded("select")
+def select(request: SelectRequest) -> Selected:
+    """Choose the candidates that are worth a label."""
+    began = time.monotonic()
+    choose = _farthest if request.prior is None else _most_uncertain
+    return Selected(choose(request), time.monotonic() - began, platform.node())
+
+
+def _farthest(request: SelectRequest) -> tuple[int, ...]:
+    return farthest_frames(
+        np.stack([environments(frame) for frame in request.candidates]),
+        environments(request.first),
+        request.first.numbers,
+        request.n_frames,
+    )
+
+
+def _most_uncertain(request: SelectRequest) -> tuple[int, ...]:
+    """Draws of the prior whose energies are not finite have no say."""
+    prior = request.prior
+    if prior is None:
+        return ()
+    members = prior_ensemble(prior, _labels(prior), n_draws=PRIOR_DRAWS)
+    frames = (request.first, *request.candidates)
+    energies = np.stack([members.members(frame).energy for frame in frames])
+    sound = np.isfinite(energies).all(axis=0)
+    if sound.sum() < 2:
+        raise NonFiniteError(
+            f"{sound.sum()} of {PRIOR_DRAWS} draws of the prior give finite energies, expected 2: "
+            "lower potential.prior_std, or set initial.select to farthest"
+        )
+    first, *others = energies[:, sound]
+    return most_uncertain(
+        np.stack(others), first, noise_std=prior.energy_std, n_frames=request.n_frames
+    )
 
 
 @_recorded("predict")

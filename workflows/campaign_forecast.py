@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnflow.config.campaign import CampaignConfig
+from bnnflow.config.expansion import PlannedRun as CampaignRun
 from bnnflow.errors import ConfigError
 from executors.base import Pool
 from executors.machine import usable_cores
@@ -120,9 +121,18 @@ def _planned(plan: CampaignPlan) -> list[PlannedRun]:
             n_chains=run.config.sampler.chains,
             weight=run.material.entry.weight,
             priority=run.material.entry.priority,
+            n_initial=run.config.initial.labels,
+            explore_steps=_explore_steps(run),
         )
         for run in plan.runs
     ]
+
+
+def _explore_steps(run: CampaignRun) -> tuple[int, ...]:
+    """MD steps of each task that makes frames for initial data."""
+    config, structure = run.config, run.material.structure
+    initial = config.initial.record(config.dynamics, structure, lambda _: 0)
+    return tuple(each.n_steps for each in initial.sources if each.n_steps) if initial else ()
 
 
 def _copies(own: Sequence[PlannedRun], count: int) -> list[PlannedRun]:

@@ -23,7 +23,7 @@ from workflows.pooling import CalibrationPool
 from workflows.progress import Progress, log_to, together
 from workflows.session import create_shared, ledger_of, make_plan, relocated
 from workflows.shares import Share
-from workflows.sharing import Shared, curate
+from workflows.sharing import Shared, curate, known_as
 
 
 class SharedMaterial:
@@ -74,10 +74,13 @@ class SharedMaterial:
         )
 
     def learner(self, name: str, store: RunStore) -> Shared:
-        """How one of the walkers learns; what its last commit labelled is handed in again."""
-        events = read_segment(store.folder, store.number).events
-        labels = [event for event in events if isinstance(event, Labelled)]
-        return Shared(self.commons, name, labels[-1] if labels else None)
+        """How one of the walkers learns; labels that the curator lacks are handed in again."""
+        missing = {
+            label
+            for label in store.state.labels
+            if not self.commons.knows(known_as(store.folder.resolve(), label))
+        }
+        return Shared(self.commons, name, _labelled(store, missing))
 
     def close(self) -> None:
         """Let another coordinator have the curator's run."""
@@ -89,6 +92,17 @@ class SharedMaterial:
         chains = self._executor.chains_per_task(config.sampler.chains)
         plan = make_plan(config, store.folder, structure, chains_per_task=chains)
         return replace(plan, labels=str(run_folder(store.folder.resolve().parent.parent, "")))
+
+
+def _labelled(store: RunStore, names: set[str]) -> list[Labelled]:
+    """Events of some labels of a run, oldest first: they are among its last commits."""
+    found: list[Labelled] = []
+    number = store.number
+    while len(found) < len(names) and number > 0:
+        events = read_segment(store.folder, number).events
+        found += [e for e in events[::-1] if isinstance(e, Labelled) and e.name in names]
+        number -= 1
+    return found[::-1]
 
 
 def shared_folder(folder: Path, run: PlannedRun) -> Path:

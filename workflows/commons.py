@@ -7,7 +7,7 @@ calibrations; what it teaches the ensemble comes with the next version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -101,12 +101,14 @@ class Commons:
             energy_shift=state.energy_shift,
         )
 
-    def hand_in(self, event: Labelled) -> Future[int]:
-        """Give the curator a label; ends, with its number, when a version has seen it."""
-        if not self._knows(event.name):
-            self._pending.append(event)
-            self._wake_curator()
-        return self._when(lambda: self._has_seen(event.name))
+    def hand_in(self, events: Sequence[Labelled], last: str) -> Future[int]:
+        """Give the curator labels; ends, with its number, when a version has seen them.
+
+        last: name of the newest label of this walker, handed in now or before.
+        """
+        self._pending += [event for event in events if not self.knows(event.name)]
+        self._wake_curator()
+        return self._when(lambda: self._has_seen(last))
 
     def renew(self, chains: Collection[int], version: int) -> Future[int]:
         """Have chains of a version start anew; ends when there is a newer one."""
@@ -161,7 +163,7 @@ class Commons:
         self.state = state
         self._wake()
 
-    def _knows(self, name: str) -> bool:
+    def knows(self, name: str) -> bool:
         """Whether the curator has a label, seen by a version or not."""
         return name in self.state.labels or any(event.name == name for event in self._pending)
 

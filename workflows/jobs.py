@@ -11,12 +11,14 @@ from typing import Any
 from bnnflow import tasks
 from bnnflow.errors import PoolLostError, UserError
 from bnnflow.records import (
+    ExploreRequest,
     Failure,
     FailureCause,
     LabelRequest,
     PredictRequest,
     PropagateRequest,
     SampleRequest,
+    SelectRequest,
 )
 from executors.base import Pool
 from workflows.protocol import Await, Begin
@@ -27,6 +29,8 @@ Task = Callable[[Any], Any]
 PLACES: Mapping[type, tuple[Pool, Task, str]] = {
     PropagateRequest: (Pool.MD, tasks.propagate, "md"),
     PredictRequest: (Pool.MD, tasks.predict, "md"),
+    ExploreRequest: (Pool.MD, tasks.explore, "explore"),
+    SelectRequest: (Pool.MD, tasks.select, "explore"),
     LabelRequest: (Pool.DFT, tasks.label, "label"),
     SampleRequest: (Pool.GPU, tasks.sample, "update"),
 }

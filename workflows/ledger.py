@@ -25,11 +25,15 @@ from executors.base import Pool
 POOL_OF_TASK: Mapping[str, Pool] = {
     "propagate": Pool.MD,
     "predict": Pool.MD,
+    "explore": Pool.MD,
+    "select": Pool.MD,
     "label": Pool.DFT,
     "sample": Pool.GPU,
 }
 
-UNASKED = frozenset({Reason.AUDIT, Reason.GUARD, Reason.AUDIT.value, Reason.GUARD.value})
+UNASKED = frozenset(
+    kind for each in (Reason.AUDIT, Reason.GUARD, Reason.INITIAL) for kind in (each, each.value)
+)
 """Reasons of labels that say nothing of how uncertain MD is."""
 
 
@@ -87,7 +91,7 @@ class Ledger:
         ]
         for span in self.spans:
             self.clocks[0].pass_by(*span)
-        is_md = np.array(timing.kind, dtype=str) == "md"
+        is_md = np.isin(np.array(timing.kind, dtype=str), ("md", "explore"))
         self._use(Pool.MD, float(np.sum(timing.seconds[is_md])))
         self._use(Pool.DFT, float(sum(run.labels.seconds)))
         self._use(Pool.GPU, float(sum(run.updates.seconds)))
@@ -123,7 +127,9 @@ class Ledger:
                 self._use(Pool.GPU, sum(result.seconds for result in results))
             case Failed(failure=failure):
                 self._use(POOL_OF_TASK[failure.task], failure.seconds)
-            case Spent(start_s=start, seconds=seconds):
+            case Spent(kind=kind, start_s=start, seconds=seconds):
+                if kind == "explore":  # no other event tells of it
+                    self._use(Pool.MD, seconds)
                 for clock in self.clocks:
                     clock.pass_by(start, seconds)
 
@@ -132,4 +138,4 @@ class Ledger:
 
     def _stand(self, state: LoopState) -> None:
         self.step = state.checkpoint.step
-        self.wants_label = state.phase is Phase.LABEL
+        self.wants_label = state.phase in (Phase.LABEL, Phase.EXPLORE, Phase.INITIAL)

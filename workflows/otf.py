@@ -5,6 +5,7 @@ it is yielded as a `Commit` before it is acted on, so a run can go on from the l
 top to bottom it is the paper's algorithm:
 
     label the first frame; shift its energy onto the model's scale
+    label more frames together, if initial data are wanted
     update all chains
     MD with the ensemble, until a frame is not trusted  ->  label it, calibrate, update, go on
                           or due for an audit           ->  the same, into an estimate of its own
@@ -40,6 +41,7 @@ from bnnflow.records import (
 from bnnflow.units import shifted_energy
 from workflows.ahead import Ahead, meanwhile
 from workflows.astray import evidence_folder, rewind
+from workflows.initial import explore, label_together
 from workflows.learner import Alone, Learner, Withdrawn
 from workflows.learning import learnt, within_limits
 from workflows.plan import Plan
@@ -49,6 +51,7 @@ from workflows.requests import (
     asked_first,
     driven,
     forcing,
+    label_before,
     n_failures,
     present,
     propagate_request,
@@ -65,6 +68,8 @@ def fine_tune(state: LoopState, plan: Plan, learner: Learner | None = None) -> L
     teacher = learner or Alone()
     phases: dict[Phase, Callable[[LoopState, Plan, Learner], Loop]] = {
         Phase.LABEL: _label,
+        Phase.EXPLORE: explore,
+        Phase.INITIAL: label_together,
         Phase.UPDATE: _update,
         Phase.PROPAGATE: _propagate,
     }
@@ -79,7 +84,7 @@ def _label(state: LoopState, plan: Plan, learner: Learner) -> Loop:
     frame = present(state.frame)
     name = f"{state.n_requests:04d}"
     directory = str(plan.label_folder(name))
-    before = str(plan.label_folder(state.labels[-1])) if state.labels else ""
+    before = label_before(state, plan)
     request = LabelRequest(plan.reference, frame, directory, plan.handling, previous=before)
     ahead = _going_ahead(state, plan)
     label = yield from meanwhile(request, ahead, learner.second_thoughts(state, plan))
@@ -97,7 +102,7 @@ def _label(state: LoopState, plan: Plan, learner: Learner) -> Loop:
     event, calibrated = _compare(state, name, label, shifted, plan, learner)
     labelled = replace(
         calibrated,
-        phase=Phase.UPDATE,
+        phase=Phase.EXPLORE if _explores(state, plan) else Phase.UPDATE,
         energy_shift=shift,
         labels=(*state.labels, name),
         n_requests=state.n_requests + 1,
@@ -110,6 +115,11 @@ def _label(state: LoopState, plan: Plan, learner: Learner) -> Loop:
     labelled = replace(labelled, substitute=_own_forcing(state), ahead=True)
     beyond, stretches = ahead.accept(labelled)
     return (yield from _commit(beyond, event, *stretches))
+
+
+def _explores(state: LoopState, plan: Plan) -> bool:
+    """Whether the label in hand is the first one, which initial data follow."""
+    return plan.initial is not None and not state.labels and state.ensemble is None
 
 
 def _going_ahead(state: LoopState, plan: Plan) -> Ahead | None:

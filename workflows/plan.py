@@ -13,6 +13,7 @@ from bnnflow.records import (
     ForceRegion,
     Guards,
     Handling,
+    Initial,
     PotentialSpec,
     RtoSpec,
     ScheduleSpec,
@@ -31,8 +32,8 @@ class Plan:
     folder: the run folder; faults: of published code, to reproduce; audit_every_steps: trusted
     frames whose step is a multiple of it are labelled too; calibration_use: the labels that the
     rule learns from, "requested", "audit" or "both"; force_regions: of the force criterion, none
-    without one; guards: what MD must not come to; labels: folder of the labels, "" for that of the
-    run.
+    without one; guards: what MD must not come to; initial: labels made together before the first
+    update, None: none; labels: folder of the labels, "" for that of the run.
     """
 
     folder: str
@@ -59,6 +60,7 @@ class Plan:
     calibration_use: str = "requested"
     force_regions: tuple[ForceRegion, ...] = ()
     guards: Guards = field(default_factory=Guards)
+    initial: Initial | None = None
     labels: str = ""
 
     def label_folder(self, name: str) -> Path:

@@ -14,7 +14,8 @@ from bnnflow.errors import ConfigError, RunFolderError
 
 @dataclass(frozen=True)
 class LabelHistory:
-    """When one run was labelled: MD times of its labels, fs, the first at 0, of so many fs.
+    """When MD of one run was labelled: times, fs, the first at 0, of so many fs; without initial
+    data.
 
     relative: a planned run of any length has as many labels, at the same shares of its length.
     """
@@ -142,9 +143,14 @@ def _seconds_per_step(run: Run) -> float:
 
 
 def _line(runs: Sequence[Run], atoms: float) -> tuple[float, float]:
-    """Seconds of a chain's update against the number of labels, least squares, no negative part."""
+    """Seconds of a chain's update against the number of labels, least squares, no negative part.
+
+    Each update brings one label, the first one those of the initial data as well.
+    """
     updates = [(run.data.updates, atoms / run.n_atoms) for run in runs]
-    counts = np.concatenate([each.version for each, _ in updates]).astype(np.float64)
+    counts = np.concatenate(
+        [run.data.updates.version + run.data.state.n_initial for run in runs]
+    ).astype(np.float64)
     seconds = np.concatenate([each.seconds / each.n_members * scale for each, scale in updates])
     slope, base = np.polyfit(counts, seconds, 1)
     if slope < 0.0:
@@ -156,5 +162,5 @@ def _line(runs: Sequence[Run], atoms: float) -> tuple[float, float]:
 
 def _history(run: Run) -> LabelHistory:
     step_fs = run.config.dynamics.timestep_fs
-    times = [float(step) * step_fs for step in run.data.labels.step]
+    times = [float(step) * step_fs for step in run.data.labels.step[~run.initial]]
     return LabelHistory(tuple(times), run.data.state.checkpoint.step * step_fs)

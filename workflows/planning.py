@@ -1,8 +1,8 @@
 """How long a campaign will take: its scheduling, played on a simulated clock before it is run.
 
 The driver, its shares and its pools' sizes are those of a real campaign (`simulation`). A planned
-loop asks for what a real one does - a label, an update of all chains, MD until the next label -
-with times and label counts that were measured or given (`plan_times`).
+loop asks for what a real one does - a label, initial data, an update of all chains, MD until the
+next label - with times and label counts that were measured or given (`plan_times`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bnnflow.records import LabelRequest, PropagateRequest, SampleRequest
 from executors.base import Pool
 from workflows.driver import Walker, drive
 from workflows.plan_times import TaskTimes
-from workflows.protocol import Loop
+from workflows.protocol import Begin, First, Loop, Work
 from workflows.requests import deal
 from workflows.shares import Share
 from workflows.simulation import SimulatedPools
@@ -28,7 +28,10 @@ from workflows.simulation import SimulatedPools
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of the campaign: atoms, MD steps of so many fs, chains of its ensemble."""
+    """One run of the campaign: atoms, MD steps of so many fs, chains of its ensemble.
+
+    n_initial: labels of initial data; explore_steps: MD steps of each task that makes their frames.
+    """
 
     name: str
     n_atoms: int
@@ -37,6 +40,8 @@ class PlannedRun:
     n_chains: int
     weight: float = 1.0
     priority: int = 0
+    n_initial: int = 0
+    explore_steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _walkers(
     store: Any = SimpleNamespace(close=lambda: None)
     for run in runs:
         labels = times.label_steps(run.n_steps, run.timestep_fs, random)
-        counts.append(len(labels))
+        counts.append(len(labels) + run.n_initial)
         yield Walker(
             run.name,
             _loop(run, times, labels, pools.chains_per_task),
@@ -157,16 +162,29 @@ def _walkers(
 
 
 def _loop(run: PlannedRun, times: TaskTimes, labels: Sequence[int], chains_per_task: int) -> Loop:
-    """Label, update, MD until the next label; the first label is of the first frame."""
+    """Label, update, MD until the next label; the first label is of the first frame.
+
+    The MD that makes frames is that of one model: by the times of the ensemble it costs too much.
+    """
     stretches = zip(labels, [*labels[1:], run.n_steps], strict=True)
-    for made, (step, until) in enumerate(stretches, start=1):
+    for made, (step, until) in enumerate(stretches, start=1 + run.n_initial):
         yield _label(times.label_s(run.n_atoms))
+        if made == 1 + run.n_initial:
+            yield from _at_once([_propagate(times.md_s(run.n_atoms, n)) for n in run.explore_steps])
+            yield from _at_once([_label(times.label_s(run.n_atoms)) for _ in range(run.n_initial)])
         yield tuple(
             _sample(times.update_s(run.n_atoms, made, len(chains)))
             for chains in deal(run.n_chains, chains_per_task)
         )
         yield _propagate(times.md_s(run.n_atoms, until - step))
     return None  # type: ignore[return-value]
+
+
+def _at_once(work: Sequence[Work]) -> Iterator[Begin | First]:
+    jobs = [Begin(each) for each in work]
+    yield from jobs
+    for job in jobs:
+        yield First((job,))
 
 
 def _label(seconds: float) -> _Label:

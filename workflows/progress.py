@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from bnnflow.records import (
     Driven,
     Failed,
     Labelled,
+    Phase,
     Reason,
     Spent,
     Updated,
@@ -27,12 +29,17 @@ from bnnflow.records import (
 from bnnflow.uncertainty import LOCK_IN_REMEDIES, locked_in
 from bnnflow.units import to_kcal_per_mol
 from workflows.learning import rule_calibration
+from workflows.ledger import Clock
 from workflows.plan import Plan
 
 Told = TypeVar("Told")
 
-TIMES = ("md", "label", "update", "queued", "idle")
+TIMES = ("md", "explore", "label", "update", "queued", "idle")
 """Kinds of wall time, in the order shown; queued: for room in a pool that others share."""
+_RARE = ("explore", "queued")
+"""Shown where there was any. explore: making frames for the initial data."""
+_UNCOUNTED = (Reason.AUDIT, Reason.GUARD, Reason.INITIAL)
+"""Reasons of labels that are no interventions."""
 
 
 @dataclass(eq=False)
@@ -42,7 +49,7 @@ class Progress:
     name: str
     plan: Plan
     write: Callable[[str], None]
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIMES, 0.0))
+    clocks: dict[str, Clock] = field(default_factory=lambda: {kind: Clock() for kind in TIMES})
     errors: list[float] = field(default_factory=list)
     labels: int = 0
     warned: bool = False
@@ -54,10 +61,11 @@ class Progress:
         self.errors = [
             float(error)
             for error, reason in labels
-            if np.isfinite(error) and reason not in (Reason.AUDIT.value, Reason.GUARD.value)
+            if np.isfinite(error) and reason not in _UNCOUNTED
         ]
-        for kind, seconds in zip(run.timing.kind, run.timing.seconds, strict=True):
-            self.seconds[str(kind)] += float(seconds)
+        timing = run.timing
+        for kind, *span in zip(timing.kind, timing.start_s, timing.seconds, strict=True):
+            self._spend(str(kind), *map(float, span))
 
     def show(self, commit: Commit) -> None:
         """Say what a commit wrote."""
@@ -65,6 +73,7 @@ class Progress:
             line = self._line(event)
             if line:
                 self.write(f"{self.name}  {line}")
+        self._tell_of_initial(commit)
         self._warn(commit)
 
     def stop(self, error: Exception) -> None:
@@ -87,8 +96,8 @@ class Progress:
                 return _updated(event)
             case Driven():
                 return self._driven(event) if len(event.segment.steps) else ""
-            case Spent(kind=kind, seconds=seconds):
-                self.seconds[kind] += seconds
+            case Spent():
+                self._spend(event.kind, event.start_s, event.seconds)
             case Failed(failure=failure, action=action):
                 return f"{failure.task} failed, {failure.cause}: {failure.message} ({action})"
             case Asked(decision=decision):
@@ -99,8 +108,8 @@ class Progress:
         self.labels += 1
         took = f"label {event.name} took {event.label.seconds:.1f} s"
         if event.prediction is None:
-            return f"{took} (first frame)"
-        if event.reason not in (Reason.AUDIT, Reason.GUARD):
+            return f"{took} ({'initial' if event.reason is Reason.INITIAL else 'first'} frame)"
+        if event.reason not in _UNCOUNTED:
             self.errors.append(event.error)
         sigma = to_kcal_per_mol(event.prediction.energy_std)
         return f"{took}: error {to_kcal_per_mol(event.error):+.3f}, sigma {sigma:.3f} kcal/mol"
@@ -110,12 +119,27 @@ class Progress:
         time_ps = step * self.plan.dynamics.timestep_fs / 1000.0
         length = self.plan.n_steps * self.plan.dynamics.timestep_fs / 1000.0
         above = sum(abs(error) > self.plan.threshold for error in self.errors)
-        shown = [kind for kind in TIMES if kind != "queued" or self.seconds[kind] >= 1.0]
-        times = "  ".join(f"{kind} {self.seconds[kind]:.0f} s" for kind in shown)
+        spent = {kind: self.clocks[kind].seconds for kind in TIMES}
+        shown = [kind for kind in TIMES if kind not in _RARE or spent[kind] >= 1.0]
+        times = "  ".join(f"{kind} {spent[kind]:.0f} s" for kind in shown)
         return (
             f"{time_ps:.4f}/{length:g} ps  {self.labels} labels  "
             f"above K {above}/{len(self.errors)}  sigma/limit {_ratio(event)}  {times}"
         )
+
+    def _spend(self, kind: str, start: float, seconds: float) -> None:
+        """Labels that go on at once do not add up."""
+        self.clocks[kind].pass_by(start, seconds)
+
+    def _tell_of_initial(self, commit: Commit) -> None:
+        """A line when frames begin to be made, and one when those to be labelled are chosen."""
+        if commit.state.phase is Phase.EXPLORE and self.plan.initial is not None:
+            words = ", ".join(source.words for source in self.plan.initial.sources)
+            self.write(f"{self.name}  making frames for the initial data: {words}")
+        if commit.state.initial and any(isinstance(event, Asked) for event in commit.events):
+            chosen = Counter(frame.origin for frame in commit.state.initial)
+            words = ", ".join(f"{count} of {origin}" for origin, count in chosen.items())
+            self.write(f"{self.name}  labelling {chosen.total()} frames at once: {words}")
 
     def _warn(self, commit: Commit) -> None:
         stuck = locked_in(
@@ -153,6 +177,8 @@ def log_to(file: Path) -> Callable[[str], None]:
 def _asked(decision: Decision) -> str:
     if decision.reason is Reason.FIRST_FRAME:
         return "labelling the first frame"
+    if decision.reason is Reason.INITIAL:
+        return ""  # one line for all of them
     probability = f"P(|error| < K) = {decision.probability:.3f}"
     if decision.reason is Reason.AUDIT:
         return f"step {decision.step}: audit of a trusted frame, {probability}"

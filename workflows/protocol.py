@@ -17,11 +17,13 @@ from typing import Any
 
 from bnnflow.records import (
     Commit,
+    ExploreRequest,
     LabelRequest,
     LoopState,
     PredictRequest,
     PropagateRequest,
     SampleRequest,
+    SelectRequest,
 )
 
 
@@ -32,7 +34,15 @@ class Await:
     future: Future[Any]
 
 
-Work = PropagateRequest | LabelRequest | PredictRequest | tuple[SampleRequest, ...] | Await
+Work = (
+    PropagateRequest
+    | LabelRequest
+    | PredictRequest
+    | ExploreRequest
+    | SelectRequest
+    | tuple[SampleRequest, ...]
+    | Await
+)
 """What one task, or one for each group of chains, is asked to do; or another loop's promise."""
 
 

@@ -38,6 +38,13 @@ def deal(n_members: int, per_task: int) -> list[tuple[int, ...]]:
     return [tuple(chains[first : first + per_task]) for first in range(0, n_members, per_task)]
 
 
+def label_before(state: LoopState, plan: Plan) -> str:
+    """Folder of the label that the next one may start from, "" for none: of the last frame of this
+    trajectory, which no initial data belong to."""
+    own = (*state.labels[:1], *state.labels[1 + state.n_initial :])
+    return str(plan.label_folder(own[-1])) if own else ""
+
+
 def sample_request(
     state: LoopState, plan: Plan, version: int, directory: str, chains: tuple[int, ...]
 ) -> SampleRequest:

@@ -151,6 +151,10 @@ def make_plan(
 ) -> Plan:
     """What a config fixes for the loop of one material."""
     n_atoms = len(structure)
+
+    def seed_of(source: str) -> int:
+        return derived_seed(config.run.seed, "initial", config.material.name, source)
+
     return Plan(
         folder=str(folder.resolve()),
         potential=config.potential.record(),
@@ -176,6 +180,7 @@ def make_plan(
         calibration_use=config.calibration.use,
         force_regions=config.threshold.regions(structure),
         guards=config.guards.record(),
+        initial=config.initial.record(config.dynamics, structure, seed_of),
     )
 
 

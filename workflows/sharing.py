@@ -9,7 +9,7 @@ material's labels by how uncertain it is.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,15 @@ def curate(commons: Commons, plan: Plan) -> Loop:
 class Shared:
     """How a walker learns with others.
 
-    name: of its run; labelled: the label of its last commit, where the walker did not get to hand
-    it in.
+    name: of its run; labelled: labels of an earlier session that the walker did not get to hand in,
+    oldest first.
     """
 
-    def __init__(self, commons: Commons, name: str, labelled: Labelled | None = None) -> None:
+    def __init__(self, commons: Commons, name: str, labelled: Sequence[Labelled] = ()) -> None:
         self._commons = commons
         self._name = name
-        self._labelled = labelled
-        self._learnt_of = labelled is None
+        self._left_over = list(labelled)
+        self._noted: list[Labelled] = []
 
     def newest(self, state: LoopState, plan: Plan) -> Generator[Request, Any, LoopState]:
         """With the newest version before each stretch of MD; without any, wait for one."""
@@ -97,17 +97,18 @@ class Shared:
     def note(self, event: Labelled, state: LoopState) -> None:
         """Tell the others what it taught, and keep it to be handed in."""
         self._commons.learn(state)
-        self._labelled, self._learnt_of = event, True
+        self._noted.append(event)
 
     def update(
         self, state: LoopState, plan: Plan, ahead: Ahead | None
     ) -> Generator[Request, Any, Learned]:
-        """Hand the label in, and wait for a version that has seen it."""
+        """Hand the labels in, and wait for a version that has seen them."""
         if state.fresh:
             version = state.ensemble.version if state.ensemble else 0
             seen = self._commons.renew(state.fresh, version)
         else:
-            seen = self._commons.hand_in(self._handed(state, plan))
+            events = self._handed(state, plan)
+            seen = self._commons.hand_in(events, known_as(plan.folder, state.labels[-1]))
         yield from meanwhile(Await(seen), ahead)
         return present(self._commons.ensemble), []
 
@@ -131,14 +132,15 @@ class Shared:
         yield Commit(going, (Asked(decision),))
         return going
 
-    def _handed(self, state: LoopState, plan: Plan) -> Labelled:
-        """The last label under the name that the curator knows it by."""
-        event = present(self._labelled)
-        if not self._learnt_of:
-            event = self._learn_again(state, plan, event)
-        self._learnt_of = True
-        folder = Path(plan.folder) / "labels" / event.name
-        return replace(event, name=str(folder.relative_to(Path(plan.folder).parent)))
+    def _handed(self, state: LoopState, plan: Plan) -> list[Labelled]:
+        """Labels that were not handed in yet, under the names that the curator knows them by.
+
+        None where a session before this one handed them in, and ended.
+        """
+        events = [self._learn_again(state, plan, event) for event in self._left_over]
+        events += self._noted
+        self._left_over, self._noted = [], []
+        return [replace(event, name=known_as(plan.folder, event.name)) for event in events]
 
     def _learn_again(self, state: LoopState, plan: Plan, event: Labelled) -> Labelled:
         """The label of a session that ended before the curator had it: what it teaches now."""
@@ -148,6 +150,14 @@ class Shared:
             after = learnt(after, plan, event.label, event.prediction, event.error)
         self._commons.learn(after)
         return replace(event, calibration=after.calibration, estimates=after.estimates)
+
+
+def known_as(folder: str | Path, label: str) -> str:
+    """The curator's name of a label: its folder, seen from that of all runs.
+
+    folder: of the walker's run; label: its name there.
+    """
+    return str(Path(Path(folder).name) / "labels" / label)
 
 
 class Reconsidered:

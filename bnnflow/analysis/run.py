@@ -18,7 +18,7 @@ KINDS: tuple[str, ...] = ("md", "label", "update", "idle")
 """Kinds of wall time, in the order they are shown."""
 
 
-_UNASKED = (Reason.AUDIT.value, Reason.GUARD.value)
+_UNASKED = (Reason.AUDIT.value, Reason.GUARD.value, Reason.INITIAL.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +93,16 @@ class Run:
     @property
     def audits(self) -> NDArray[np.bool_]:
         """(n_labels,) labels of trusted frames, asked for by the clock."""
+        return self._because_of(Reason.AUDIT)
+
+    @property
+    def initial(self) -> NDArray[np.bool_]:
+        """(n_labels,) labels of initial data, made before MD began."""
+        return self._because_of(Reason.INITIAL)
+
+    def _because_of(self, reason: Reason) -> NDArray[np.bool_]:
         reasons = np.array(self.data.labels.reason, dtype=str)
-        return np.asarray(reasons == Reason.AUDIT.value)
+        return np.asarray(reasons == reason.value)
 
     @property
     def ensemble(self) -> EnsembleRef | None:
@@ -112,12 +120,16 @@ class Run:
         return np.flatnonzero(np.isin(taken, steps))
 
     def seconds(self) -> dict[str, float]:
-        """Wall time spent by kind, s: md, label, update, idle, then any other."""
+        """Wall time spent by kind, s: md, label, update, idle, then any other.
+
+        Where several tasks of a kind went on at once, each moment counts once.
+        """
         timing = self.data.timing
-        totals = dict.fromkeys((*KINDS, *timing.kind), 0.0)
-        for kind, spent in zip(timing.kind, timing.seconds, strict=True):
-            totals[kind] += float(spent)
-        return totals
+        kinds = np.array(timing.kind, dtype=str)
+        return {
+            kind: _covered(timing.start_s[kinds == kind], timing.seconds[kinds == kind])
+            for kind in dict.fromkeys((*KINDS, *timing.kind))
+        }
 
     def last_sigma(self) -> float:
         """The newest sigma* predicted in this run, eV; NaN when there is none."""
@@ -129,9 +141,17 @@ class Run:
         return float(finite[-1]) if len(finite) else float("nan")
 
 
+def _covered(start: FloatArray, seconds: FloatArray) -> float:
+    """Length of the union of some stretches of time, s."""
+    order = np.argsort(start, kind="stable")
+    begin, end = start[order], np.maximum.accumulate((start + seconds)[order])
+    gaps = np.maximum(0.0, begin[1:] - end[:-1]).sum()
+    return float(end[-1] - begin[0] - gaps) if len(end) else 0.0
+
+
 def interventions(error: FloatArray, std: FloatArray, reason: Sequence[str]) -> NDArray[np.bool_]:
     """(n_labels,) which labels count: asked for because of uncertainty; not the first frame, no
-    audits, none of MD that went astray.
+    audits, no initial data, none of MD that went astray.
 
     error, std, reason: (n_labels,), NaN where there was no prediction.
     """

@@ -36,12 +36,13 @@ def labels(run: Run) -> Section:
     if not run.data.labels.name:
         return Section("labels", "Labels over time", "No label yet.")
     times = run.data.labels.time_fs / 1000.0
-    half = int(np.count_nonzero(times > run.time_ps / 2))
+    half, initial = int(np.count_nonzero(times > run.time_ps / 2)), int(run.initial.sum())
+    before = f"; {initial} more are initial data, labelled before MD began" if initial else ""
     return Section(
         "labels",
         "Labels over time",
-        f"Labels in {run.time_ps:.3g} ps: {len(times)}, {half} of them in the second half: "
-        "a curve that flattens shows an ensemble that has learnt.",
+        f"Labels in {run.time_ps:.3g} ps: {len(times) - initial}, {half} of them in the second "
+        f"half: a curve that flattens shows an ensemble that has learnt{before}.",
         figures.labels_over_time(times, run.time_ps),
     )
 

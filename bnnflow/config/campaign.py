@@ -29,6 +29,7 @@ SETTINGS = (
     "sampler",
     "reference",
     "calibration",
+    "initial",
     "guards",
     "limits",
     "run",
@@ -69,6 +70,7 @@ class SharedSettings(Section):
     sampler: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     reference: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     calibration: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
+    initial: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     guards: Mapping[str, Any] = Field(default_factory=dict, description="as in docs/config.md")
     limits: Mapping[str, Any] = Field(
         default_factory=dict, description="of each run, as in docs/config.md"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bnnflow.potentials import Potential
 
 FEWEST_LABELS = 20
-"""Labels that an update by `rto` must have room for; a run needs tens."""
+"""Labels that an update by `rto` must have room for, besides initial data; a run needs tens."""
 
 
 def check_run(config: RunConfig, structure: Structure | None = None) -> Structure:
@@ -27,6 +27,7 @@ def check_run(config: RunConfig, structure: Structure | None = None) -> Structur
         structure = config.material.load()
     check_material(structure)
     config.threshold.regions(structure)
+    config.initial.record(config.dynamics, structure, lambda _: 0)
     _check_dynamics(config, structure)
     check_reference(config, structure)
     _check_model(config, structure)
@@ -72,17 +73,17 @@ def _check_model(config: RunConfig, structure: Structure) -> None:
             f"dynamics.kind is npt, but {config.potential.model} gives no stress: use langevin"
         )
     if config.sampler.schedule == "rto":
-        _check_jacobian(potential, structure)
+        _check_jacobian(potential, structure, FEWEST_LABELS + config.initial.labels)
 
 
-def _check_jacobian(potential: Potential, structure: Structure) -> None:
+def _check_jacobian(potential: Potential, structure: Structure, fewest: int) -> None:
     """Refuse a run whose updates would soon outgrow the memory, before it spends anything."""
     from bnnflow.training.jacobian_memory import labels_that_fit
 
     n_labels = labels_that_fit(potential, structure, stress=bool(structure.pbc.all()))
-    if n_labels < FEWEST_LABELS:
+    if n_labels < fewest:
         raise ConfigError(
             f"sampler.schedule is rto, whose memory holds {n_labels} labels of these "
-            f"{len(structure)} atoms with this model, expected at least {FEWEST_LABELS}: set "
+            f"{len(structure)} atoms with this model, expected at least {fewest}: set "
             "sampler.schedule to published"
         )

@@ -45,6 +45,7 @@ COMPAT_FIXED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "freeze_mass_fraction": 1.0,
         },
         "run": {"continue_on": "reference"},
+        "initial": {"labels": 0},
     },
 }
 """Preset -> section -> key -> the only value that it allows (DECISIONS 2, 4, 5, 19, 20)."""

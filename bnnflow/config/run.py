@@ -15,6 +15,7 @@ from bnnflow.config.base import Section
 from bnnflow.config.defaults import COMPAT_FIXED, fill_defaults
 from bnnflow.config.dynamics import DynamicsConfig
 from bnnflow.config.guards import GuardsConfig
+from bnnflow.config.initial import InitialConfig
 from bnnflow.config.limits import LimitsConfig
 from bnnflow.config.rule import CalibrationConfig, ThresholdConfig
 from bnnflow.config.sections import (
@@ -53,6 +54,7 @@ class RunConfig(Section):
     potential: PotentialConfig
     calibration: CalibrationConfig
     sampler: SamplerConfig
+    initial: InitialConfig = Field(default_factory=InitialConfig)
     guards: GuardsConfig = Field(default_factory=GuardsConfig)
     run: RunSettings = Field(default_factory=RunSettings)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
@@ -90,11 +92,29 @@ class RunConfig(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _initial_data_fit(self) -> RunConfig:
+        """A batch that has begun is finished, so it must be within the limit; and the published
+        prior is too wide for its draws to be potentials."""
+        wanted, most = self.initial.labels, self.limits.labels
+        if wanted and most is not None and wanted >= most:
+            raise ValueError(
+                f"has initial.labels {wanted} and limits.labels {most}, expected room for them and "
+                "the first frame: lower the one or raise the other"
+            )
+        if self.initial.select == "uncertainty" and self.sampler.schedule != "rto":
+            raise ValueError(
+                f"has initial.select uncertainty, but sampler.schedule is {self.sampler.schedule}, "
+                "whose prior is too wide to ask, expected rto: set initial.select to farthest"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run without a preset, guards or limits has the copy it had before these keys."""
+        """A run without a preset, initial data, guards or limits has the copy it had before these
+        keys."""
         values: dict[str, Any] = serialise(self)
-        for key in ("compat", "guards", "limits"):
+        for key in ("compat", "initial", "guards", "limits"):
             if not values.get(key):
                 values.pop(key, None)
         return values

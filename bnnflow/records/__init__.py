@@ -9,6 +9,16 @@ from bnnflow.records.dynamics import Checkpoint, Dynamics, Forcing, Outcome, Seg
 from bnnflow.records.faults import Faults
 from bnnflow.records.forces import ForceRegion, ForceVerdict
 from bnnflow.records.guards import GuardKind, Guards, Trip
+from bnnflow.records.initial import (
+    Explored,
+    ExploreRequest,
+    Initial,
+    InitialFrame,
+    Selected,
+    SelectRequest,
+    Source,
+    SourceKind,
+)
 from bnnflow.records.loop import (
     Asked,
     Calibration,
@@ -60,6 +70,8 @@ __all__ = [
     "EnsembleRef",
     "Estimates",
     "Event",
+    "ExploreRequest",
+    "Explored",
     "Failed",
     "Failure",
     "FailureCause",
@@ -71,6 +83,8 @@ __all__ = [
     "GuardKind",
     "Guards",
     "Handling",
+    "Initial",
+    "InitialFrame",
     "IntArray",
     "Label",
     "LabelRequest",
@@ -89,7 +103,11 @@ __all__ = [
     "SampleResult",
     "ScheduleSpec",
     "Segment",
+    "SelectRequest",
+    "Selected",
     "Session",
+    "Source",
+    "SourceKind",
     "Spent",
     "Structure",
     "Trip",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bnnflow.records.dynamics import Checkpoint, Forcing, Segment
+from bnnflow.records.initial import InitialFrame
 from bnnflow.records.requests import EnsembleRef, SampleResult
 from bnnflow.records.structures import (
     Decision,
@@ -51,6 +52,8 @@ class Phase(StrEnum):
     """What the loop waits for next."""
 
     LABEL = "label"
+    EXPLORE = "explore"
+    INITIAL = "initial"
     UPDATE = "update"
     PROPAGATE = "propagate"
     DONE = "done"
@@ -68,7 +71,8 @@ class LoopState:
     ensemble while it is updated, for the label was within K (policy `rewind`);
     n_astray: stretches of MD that were taken back; rewound: whether the frame lies on one of them,
     so that its forces serve no step; fresh: chains that start anew in the update to come; n_new:
-    labels that are new to it.
+    labels that are new to it; initial: frames of the initial data that have no label yet;
+    n_initial: labels that are initial data, next after that of the first frame.
     """
 
     phase: Phase
@@ -88,6 +92,8 @@ class LoopState:
     rewound: bool = False
     fresh: tuple[int, ...] = ()
     n_new: int = 1
+    initial: tuple[InitialFrame, ...] = ()
+    n_initial: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +151,8 @@ class Failed:
 
 @dataclass(frozen=True)
 class Spent:
-    """Event: wall time between two moments of the coordinator. kind: md, label, update or idle."""
+    """Event: wall time between two moments of the coordinator. kind: md, explore, label,
+    update, queued or idle."""
 
     kind: str
     start_s: float

@@ -133,7 +133,8 @@ class LabelRequest:
     """Label one structure with the reference in `directory` (unique to this label).
 
     previous: folder of the label before it in the same run, from which a code may take its
-    starting guess; "" for none.
+    starting guess; "" for none; followed: whether a later label may start from this one, for which
+    the code's files are kept.
     """
 
     reference: Mapping[str, Any]
@@ -141,6 +142,7 @@ class LabelRequest:
     directory: str
     handling: Handling = field(default_factory=Handling)
     previous: str = ""
+    followed: bool = True
 
 
 @dataclass(frozen=True, eq=False)

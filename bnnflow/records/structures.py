@@ -147,6 +147,7 @@ class Reason(StrEnum):
     UNCERTAIN_FORCES = "uncertain_forces"
     GUARD = "guard"
     WITHDRAWN = "withdrawn"
+    INITIAL = "initial"
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,8 @@ def _solve(request: LabelRequest, directory: Path) -> Label | Failure:
     if isinstance(outcome, Label):
         for attempt in attempts(directory)[:-1]:
             clear_scratch(reference, attempt)
+        if not request.followed:
+            drop_restart_files(reference, request.directory)
     return _told(usual, outcome, tried)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -100,6 +100,13 @@ def test_a_label_starts_from_the_one_before(water: Structure, ask: Ask) -> None:
     assert "restarted_from" not in first.details
     assert "wave" not in files(first)
     assert "wave" in files(second)
+
+
+def test_a_label_that_none_follows_leaves_nothing_to_start_from(water: Structure, ask: Ask) -> None:
+    found = label(replace(ask(water, engine="counting"), followed=False))
+    assert files(found) == RAW
+    later = label(ask(water, engine="counting", folder="0002", previous="0001"))
+    assert isinstance(later, Label) and "restarted_from" not in later.details
 
 
 def test_a_label_before_that_left_nothing_is_no_obstacle(water: Structure, ask: Ask) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,16 @@ def test_one_run_alone_takes_the_sum_of_its_tasks() -> None:
     assert found.node_hours[Pool.DFT] == pytest.approx(3 * 60.0 * 2.0 / 3600)
     assert found.busy[Pool.DFT] == pytest.approx(180.0 / ALONE_S)
     assert found.ends_s == {"one": pytest.approx(ALONE_S)}
+
+
+def test_initial_data_are_labelled_at_once_and_learnt_from_in_one_update() -> None:
+    """Four more labels over two workers, MD of two sources before them over one, and the updates
+    of all versions have four labels more."""
+    first = replace(run(), n_initial=4, explore_steps=(1000, 500))
+    found = forecast([first], TIMES, pools(dft=2))
+    more = 2 * 60.0 + 1500 * 0.01 + 8 * 3 * 4 * 1.0
+    assert found.wall_s == pytest.approx(ALONE_S + more)
+    assert found.labels == 3 + 4
 
 
 def test_chains_are_dealt_to_workers() -> None:

@@ -401,3 +401,26 @@ def test_a_pooled_prior_is_committed_with_each_label(model: Path, tmp_path: Path
     assert all(run.state.phase is Phase.DONE for run in runs)
     given = (section["shape"], section["scale"])
     assert any((each.shape, each.scale) != given for each in ends)
+
+
+def test_initial_data_of_one_walker_are_learnt_by_all(model: Path, tmp_path: Path) -> None:
+    """Killed after each label in turn; all of them are in the first version."""
+    initial = {"labels": 2, "candidates": 4, "rattle_A": 0.02, "temperatures_K": []}
+    campaign = campaign_of(
+        model,
+        [{"structure": "H2O"}],
+        conditions={"walkers": 3},
+        ensembles="per_material",
+        initial=initial,
+    )
+    folder = tmp_path / "tiny"
+    assert start_campaign(campaign, folder, inline=True).unfinished == 0
+    check_whole(folder)
+    curator = read_run(folder / "shared" / "H2O")
+    assert len(curator.state.labels) >= 3
+    assert [str(each) for each in curator.labels.reason][:3] == [
+        "first_frame",
+        "initial",
+        "initial",
+    ]
+    assert len(read_run(folder / "runs" / "H2O-w1").state.labels) >= 3

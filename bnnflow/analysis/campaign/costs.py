@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnnflow.analysis.campaign.spans import POOL_OF, Spans
+from bnnflow.analysis.campaign.spans import IN_POOL, Spans
 from bnnflow.data import Gist
-from bnnflow.records import FloatArray, PoolSize, Session
+from bnnflow.records import FloatArray, Phase, PoolSize, Reason, Session
 
 LAST_PIECE = 0.25
 """Share of the MD time so far over which the present label rate is taken."""
 UNKNOWN = PoolSize(workers=0, cores=1)
 """Stands for a pool of a run that noted no session: hours are then those of workers."""
-POOLS = tuple(POOL_OF.values())
+POOLS = tuple(IN_POOL)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def task_seconds(gist: Gist, spans: Spans) -> dict[str, float]:
     for name, spent in zip(gist.failed, gist.failed_seconds, strict=True):
         failed[name] = failed.get(name, 0.0) + float(spent)
     return {
-        "md": spans.seconds("md"),
+        "md": spans.seconds(*IN_POOL["md"]),
         "dft": float(gist.label_seconds.sum()) + failed["label"],
         "gpu": float(gist.update_seconds.sum()) + failed["sample"],
     }
@@ -91,34 +91,48 @@ def mean_sizes(spans: Spans, sessions: Sequence[Session]) -> dict[str, PoolSize]
     if not sessions:
         return dict.fromkeys(POOLS, UNKNOWN)
     begins = np.array([session.start_s for session in sessions])
-    return {pool: _mean_size(spans.of(kind), begins, sessions, pool) for kind, pool in _pairs()}
+    return {
+        pool: _mean_size(spans.of(*kinds), begins, sessions, pool)
+        for pool, kinds in IN_POOL.items()
+    }
 
 
-def rates(
-    seconds: Mapping[str, float], gist: Gist, spans: Spans, *, time_ps: float, times_ps: FloatArray
-) -> Rates:
-    """The rates of one run.
-
-    seconds: of its tasks by pool; time_ps: MD time taken; times_ps: (n_labels,) of its labels.
-    """
+def rates(gist: Gist, spans: Spans, *, time_ps: float) -> Rates:
+    """The rates of one run. time_ps: MD time taken."""
     updates = spans.of("update")
     lengths = updates.end - updates.start
     return Rates(
-        md_s_per_ps=seconds["md"] / time_ps if time_ps else None,
-        labels_per_ps=label_rate(times_ps, time_ps, LAST_PIECE),
+        md_s_per_ps=spans.seconds("md") / time_ps if time_ps else None,
+        labels_per_ps=label_rate(asked_times_ps(gist), time_ps, LAST_PIECE),
         label_s=float(gist.label_seconds.mean()) if len(gist.label_seconds) else None,
         update_s=float(gist.update_seconds[-1]) if len(gist.update_seconds) else None,
         chain_s=float(lengths[-1]) if len(lengths) else None,
     )
 
 
-def label_rate(times_ps: FloatArray, time_ps: float, piece: float = 1.0) -> float | None:
-    """Labels per ps of MD over the last piece of it, the first frame left out; None before MD."""
+def asked_times_ps(gist: Gist) -> FloatArray:
+    """MD times of the labels that MD asked for: not the first frame's, nor initial data."""
+    initial = np.array(gist.label_reason, dtype=str) == Reason.INITIAL.value
+    return np.asarray(gist.label_time_fs[1:][~initial[1:]] / 1000.0)
+
+
+def label_rate(asked_ps: FloatArray, time_ps: float, piece: float = 1.0) -> float | None:
+    """Labels per ps of MD over the last piece of it, of those that MD asked for; None before MD."""
     if not time_ps:
         return None
     begin = (1.0 - piece) * time_ps
-    asked = times_ps[1:]
-    return float(np.count_nonzero(asked >= begin) / (piece * time_ps))
+    return float(np.count_nonzero(asked_ps >= begin) / (piece * time_ps))
+
+
+def labels_before_md(gist: Gist, n_initial: int) -> tuple[int, int]:
+    """Labels still to be made before MD begins: of the first frame, and of initial data.
+
+    n_initial: of the config; so many that fail or are not found are counted until MD begins.
+    """
+    if not len(gist.label_step):
+        return 1, n_initial
+    begun = gist.phase not in (Phase.EXPLORE, Phase.INITIAL)
+    return 0, 0 if begun else max(0, n_initial + 1 - gist.n_requests)
 
 
 def mean_rates(many: Sequence[Rates]) -> Rates:
@@ -134,22 +148,29 @@ def filled(own: Rates, mean: Rates) -> Rates:
     return replace(own, **lacking)
 
 
-def to_go(left_ps: float, first: int, rate: Rates, sizes: Mapping[str, PoolSize]) -> ToGo | None:
+def to_go(
+    left_ps: float, before: tuple[int, int], rate: Rates, sizes: Mapping[str, PoolSize]
+) -> ToGo | None:
     """What is needed for `left_ps` more of MD; None when a rate is not known of any run.
 
-    first: 1 when the first frame is still to be labelled.
+    before: labels before MD, see `labels_before_md`; initial data are labelled at once, and share
+    the first frame's update.
     """
     if any(value is None for value in vars(rate).values()):
         return None
-    labels = first + (rate.labels_per_ps or 0.0) * left_ps
-    md, label = (rate.md_s_per_ps or 0.0) * left_ps, labels * (rate.label_s or 0.0)
-    seconds = {"md": md, "dft": label, "gpu": labels * (rate.update_s or 0.0)}
+    first, initial = before
+    alone = first + (rate.labels_per_ps or 0.0) * left_ps
+    together = 1 if initial else 0
+    updates = alone if first else alone + together
+    md, label_s = (rate.md_s_per_ps or 0.0) * left_ps, rate.label_s or 0.0
+    seconds = {
+        "md": md,
+        "dft": (alone + initial) * label_s,
+        "gpu": updates * (rate.update_s or 0.0),
+    }
     used = {pool: usage(spent, sizes[pool]) for pool, spent in seconds.items()}
-    return ToGo(labels, md + label + labels * (rate.chain_s or 0.0), used)
-
-
-def _pairs() -> list[tuple[str, str]]:
-    return list(POOL_OF.items())
+    wall_s = md + (alone + together) * label_s + updates * (rate.chain_s or 0.0)
+    return ToGo(alone + initial, wall_s, used)
 
 
 def _mean_size(

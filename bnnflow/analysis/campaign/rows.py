@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bnnflow.analysis.campaign.costs import LAST_PIECE, label_rate
-from bnnflow.analysis.campaign.spans import KINDS, Spans
+from bnnflow.analysis.campaign.costs import LAST_PIECE, asked_times_ps, label_rate
+from bnnflow.analysis.campaign.spans import KINDS, Clock, Spans
 from bnnflow.analysis.run import interventions
 from bnnflow.config import RunConfig
 from bnnflow.data import Gist, is_driven
@@ -43,9 +43,9 @@ class RunRow:
     """Where one run stands; a figure that is not defined yet is None.
 
     reason: of the state, "" for none; next: what the loop waits for; labels_per_ps,
-    last_labels_per_ps: over all MD and over its last quarter; above, asked: labels asked for whose
-    error exceeded K, of how many; widening: errors over sigma* as calibrated; seconds: wall time
-    by kind.
+    last_labels_per_ps: asked for by MD, over all of it and over its last quarter; above, asked:
+    labels asked for whose error exceeded K, of how many; widening: errors over sigma* as
+    calibrated; seconds: wall time by kind.
     """
 
     name: str
@@ -83,7 +83,7 @@ def run_row(
     )
     asked = interventions(gist.label_error, gist.label_std, gist.label_reason)
     time_ps = gist.step * config.dynamics.timestep_fs / 1000.0
-    times_ps = gist.label_time_fs / 1000.0
+    asked_ps = asked_times_ps(gist)
     return RunRow(
         name=name,
         folder=str(folder),
@@ -95,13 +95,13 @@ def run_row(
         md_length_ps=config.dynamics.length_ps,
         labels=len(gist.label_step),
         label_requests=gist.n_requests,
-        labels_per_ps=label_rate(times_ps, time_ps),
-        last_labels_per_ps=label_rate(times_ps, time_ps, LAST_PIECE),
+        labels_per_ps=label_rate(asked_ps, time_ps),
+        last_labels_per_ps=label_rate(asked_ps, time_ps, LAST_PIECE),
         above=int(np.count_nonzero(np.abs(gist.label_error[asked]) > threshold)),
         asked=int(asked.sum()),
         energy_std_over_limit=_finite(gist.last_std / limit),
         widening=float(predictive_std(gist.calibration, std=1.0)),
-        seconds={kind: spans.seconds(kind) for kind in KINDS},
+        seconds={kind: Clock(spans.of(kind)).total for kind in KINDS},
         failures=len(gist.failed),
         last_failure=gist.last_failure,
     )

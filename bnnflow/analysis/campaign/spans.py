@@ -15,10 +15,14 @@ import numpy as np
 from bnnflow.data import Timing
 from bnnflow.records import FloatArray, IntArray
 
-KINDS: tuple[str, ...] = ("md", "label", "update", "queued", "idle")
-"""Kinds of wall time; a span's kind is an index into them."""
-POOL_OF: Mapping[str, str] = {"md": "md", "label": "dft", "update": "gpu"}
-"""Which pool a kind of work is done in."""
+KINDS: tuple[str, ...] = ("md", "label", "update", "queued", "idle", "explore")
+"""Kinds of wall time; a span's kind is an index into them. explore: making initial data."""
+IN_POOL: Mapping[str, tuple[str, ...]] = {
+    "md": ("md", "explore"),
+    "dft": ("label",),
+    "gpu": ("update",),
+}
+"""Kinds of work that are done in a pool."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +39,9 @@ class Spans:
         kept = np.isin(self.kind, [KINDS.index(kind) for kind in kinds])
         return Spans(self.start[kept], self.end[kept], self.kind[kept], self.tasks[kept])
 
-    def seconds(self, kind: str) -> float:
-        """Wall time of one kind, s."""
-        chosen = self.of(kind)
+    def seconds(self, *kinds: str) -> float:
+        """Lengths of the spans of some kinds together, s."""
+        chosen = self.of(*kinds)
         return float(np.sum(chosen.end - chosen.start))
 
 

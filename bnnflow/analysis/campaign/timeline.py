@@ -11,7 +11,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 
-from bnnflow.analysis.campaign.spans import KINDS, POOL_OF, Clock, Spans, mean_levels
+from bnnflow.analysis.campaign.spans import IN_POOL, KINDS, Clock, Spans, mean_levels
 from bnnflow.analysis.canvas import BLUE, GREEN, GREY, ORANGE, RED, blank
 from bnnflow.records import FloatArray, IntArray
 
@@ -21,6 +21,7 @@ COLOURS: Mapping[str, str] = {
     "update": GREEN,
     "queued": RED,
     "idle": "#d1d5db",
+    "explore": "#7c3aed",
 }
 BINS = 400
 """Steps along the axis; what is shorter is shown as a mean, or as the kind that took most of it."""
@@ -29,12 +30,12 @@ _UNITS = ((7200.0, "h", 3600.0), (120.0, "min", 60.0), (0.0, "s", 1.0))
 
 def pools_over_time(spans: Spans, clock: Clock, workers: Mapping[str, int]) -> Figure:
     """Tasks in each pool over driven wall time, as means over short steps, with its workers."""
-    figure = blank(len(POOL_OF), height=1.25, sharex=True)
+    figure = blank(len(IN_POOL), height=1.25, sharex=True)
     edges = np.linspace(0.0, clock.total or 1.0, BINS + 1)
     unit, scale = _unit(clock.total)
-    for axes, (kind, pool) in zip(figure.axes, POOL_OF.items(), strict=True):
-        tasks = mean_levels(spans.of(kind), clock, edges)
-        axes.stairs(tasks, edges / scale, fill=True, color=COLOURS[kind], alpha=0.75, lw=0)
+    for axes, (pool, kinds) in zip(figure.axes, IN_POOL.items(), strict=True):
+        tasks = mean_levels(spans.of(*kinds), clock, edges)
+        axes.stairs(tasks, edges / scale, fill=True, color=COLOURS[kinds[0]], alpha=0.75, lw=0)
         if 0 < workers[pool] <= 3.0 * max(1.0, tasks.max()):
             axes.axhline(workers[pool], c=GREY, lw=1, ls="--")
         axes.set(ylabel=f"{pool} tasks", ylim=(0, None), xlim=_span(clock, scale))

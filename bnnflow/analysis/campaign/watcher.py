@@ -14,6 +14,7 @@ from bnnflow.analysis.campaign.costs import (
     ToGo,
     Usage,
     filled,
+    labels_before_md,
     mean_rates,
     mean_sizes,
     rates,
@@ -30,7 +31,7 @@ from bnnflow.analysis.campaign.folders import (
 )
 from bnnflow.analysis.campaign.rows import STATES, RunRow, run_row, state_of
 from bnnflow.analysis.campaign.spans import (
-    POOL_OF,
+    IN_POOL,
     Clock,
     Occupancy,
     Spans,
@@ -122,7 +123,9 @@ class CampaignStatus:
     @cached_property
     def occupancies(self) -> dict[str, Occupancy]:
         """How full each pool was."""
-        return {pool: occupancy(self.spans.of(kind), self.clock) for kind, pool in POOL_OF.items()}
+        return {
+            pool: occupancy(self.spans.of(*kinds), self.clock) for pool, kinds in IN_POOL.items()
+        }
 
     @property
     def least_wall_s(self) -> float | None:
@@ -216,8 +219,7 @@ class Watcher:
         if config.run.shared_ensemble == ".":
             spent["dft"] = 0.0  # its labels are its walkers'
         used = {pool: usage(spent[pool], sizes[pool]) for pool in POOLS}
-        times_ps = gist.label_time_fs / 1000.0
-        rate = rates(spent, gist, spans, time_ps=row.md_time_ps, times_ps=times_ps)
+        rate = rates(gist, spans, time_ps=row.md_time_ps)
         return Seen(mark, row, gist, config, spans, sizes, used, rate)
 
     def _aside(self, folder: Path) -> list[RunRow]:
@@ -235,5 +237,5 @@ def _config(folder: Path, gist: Gist) -> RunConfig:
 
 def _to_go(seen: Seen, mean: Rates) -> ToGo | None:
     left_ps = max(0.0, (seen.row.md_length_ps or 0.0) - seen.row.md_time_ps)
-    first = 0 if seen.row.labels else 1
-    return to_go(left_ps, first, filled(seen.rate, mean), seen.sizes)
+    before = labels_before_md(seen.gist, seen.config.initial.labels)
+    return to_go(left_ps, before, filled(seen.rate, mean), seen.sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,12 @@ import run_building as building
 from made_runs import made, open_made, put, session, spent
 
 from bnnflow.analysis.campaign import Watcher
+from bnnflow.analysis.campaign.costs import (
+    asked_times_ps,
+    label_rate,
+    labels_before_md,
+    to_go,
+)
 from bnnflow.analysis.campaign.rows import RunRow
 from bnnflow.analysis.campaign.table import campaign_table
 from bnnflow.data import read_gist
@@ -81,7 +88,7 @@ def test_figures_of_a_run(tmp_path: Path) -> None:
     assert row.last_labels_per_ps == pytest.approx(1 / 0.001)
     assert (row.above, row.asked) == (0, 1)  # 0.02 eV is 0.46 kcal/mol; K is 1
     assert row.seconds == pytest.approx(
-        {"md": 4.0, "label": 10.0, "update": 20.0, "queued": 5.0, "idle": 1.0}
+        {"md": 4.0, "label": 10.0, "update": 20.0, "queued": 5.0, "idle": 1.0, "explore": 0.0}
     )
     assert row.failures == 0
 
@@ -114,6 +121,42 @@ def test_what_is_to_go(tmp_path: Path) -> None:
     assert status.needed["dft"].core_hours == pytest.approx(4 * 1.5 * 16 / 3600)
     assert status.needed["gpu"].seconds == pytest.approx(4 * 4.0)
     assert status.least_wall_s == pytest.approx(needed.wall_s)
+
+
+def test_what_is_to_go_before_md_counts_initial_data_that_share_an_update(tmp_path: Path) -> None:
+    """Rates as above; of five labels of initial data one is there: four more, at once."""
+    known = Watcher([made(tmp_path / "run", 2, SPANS)]).look().seen[0]
+    before = [
+        labels_before_md(replace(known.gist, phase=phase, n_requests=2), 5)
+        for phase in (Phase.EXPLORE, Phase.INITIAL, Phase.UPDATE, Phase.PROPAGATE)
+    ]
+    assert before == [(0, 4), (0, 4), (0, 0), (0, 0)]
+    assert labels_before_md(replace(known.gist, label_step=np.zeros(0, int)), 5) == (1, 5)
+    found = to_go(0.004, (0, 4), known.rate, known.sizes)
+    assert found.labels == pytest.approx(4.0 + 4.0)
+    assert found.wall_s == pytest.approx(4.0 + (4 + 1) * 1.5 + (4 + 1) * 20.0)
+    assert found.usage["dft"].seconds == pytest.approx(8 * 1.5)
+    assert found.usage["gpu"].seconds == pytest.approx((4 + 1) * 4.0)
+    first = to_go(0.004, (1, 4), known.rate, known.sizes)
+    assert first.labels == pytest.approx(9.0)
+    assert first.usage["gpu"].seconds == pytest.approx((4 + 1) * 4.0)
+
+
+def test_initial_data_are_no_rate_of_labels(tmp_path: Path) -> None:
+    gist = Watcher([made(tmp_path / "run", 2, SPANS)]).look().seen[0].gist
+    times = np.array([0.0, 0.0, 0.0, 2.0, 4.0])
+    reasons = ("first_frame", "initial", "initial", "uncertain", "uncertain")
+    found = asked_times_ps(replace(gist, label_time_fs=times, label_reason=reasons))
+    assert found == pytest.approx([0.002, 0.004])
+    assert label_rate(found, 0.004) == pytest.approx(2 / 0.004)
+
+
+def test_making_initial_data_fills_the_md_pool_and_is_no_rate_of_md(tmp_path: Path) -> None:
+    spans = (spent("explore", 0.0, 8.0), spent("md", 8.0, 4.0), spent("label", 12.0, 4.0))
+    status = Watcher([made(tmp_path / "run", 1, spans)]).look()
+    assert status.used["md"].seconds == pytest.approx(12.0)
+    assert status.occupancies["md"].share(1) == pytest.approx(12.0 / 16.0)
+    assert status.seen[0].rate.md_s_per_ps == pytest.approx(4.0 / 0.002)
 
 
 def test_a_run_without_rates_goes_by_those_of_the_others(tmp_path: Path) -> None:
