@@ -49,13 +49,25 @@ class _Desk:
         self._order: Order | None = None
 
     def submit(self, pool: Pool, task: Task, request: Any) -> Future[Any]:
-        self._order = self._shares.submit(self._share, pool, task, request)
+        # What a label or an update has made is committed with a prediction on it, or not at all.
+        finishing = isinstance(request, PredictRequest)
+        self._order = self._shares.submit(self._share, pool, task, request, finishing=finishing)
         self._first = self._first or self._order
         return self._order.future
 
     def drop(self) -> None:
         if self._order is not None:
             self._shares.drop(self._order)
+
+    @property
+    def late(self) -> bool:
+        """Whether its turn came too late before the deadline."""
+        return self._order is not None and self._order.late
+
+    @property
+    def may_take_s(self) -> float:
+        """What tasks like this one have taken at most; 0: not known."""
+        return self._shares.may_take(self._order) if self._order is not None else 0.0
 
     @property
     def began(self) -> float | None:
@@ -124,6 +136,12 @@ class Job:
     def done(self) -> bool:
         """Whether every task has answered."""
         return all(call.answer is not None for call in self.calls)
+
+    @property
+    def late(self) -> bool:
+        """Whether it comes to no end in this session: what it still lacks is not begun."""
+        lacking = [call for call in self.calls if call.answer is None]
+        return bool(lacking) and all(call.desk.late for call in lacking)
 
     @property
     def answer(self) -> Any:
