@@ -20,6 +20,8 @@ from executors.signals import warning_signal_calls
 
 MARGIN = 1.5
 """A task may take so much longer than the longest of its kind so far."""
+LATENCY_S = 30.0
+"""Until a worker has taken a task up: one that has just started imports first."""
 CLOSING_S = 60.0
 """Kept of the time that the warning leaves, for closing the pools."""
 
@@ -31,16 +33,18 @@ _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
 class Deadline:
     """The end of a session.
 
-    end: on the driver's clock, s; missed: whether work was left because of it.
+    end: on the driver's clock, s; latency_s: of a task, beside what it takes itself; missed:
+    whether work was left because of it.
     """
 
     end: float = math.inf
+    latency_s: float = 0.0
     missed: bool = False
     _news: list[str] = field(default_factory=list)
 
     def allows(self, now: float, longest_s: float) -> bool:
         """Whether a task may begin. longest_s: what its like has taken at most, 0: not known."""
-        return now + MARGIN * longest_s < self.end
+        return now + self.latency_s + MARGIN * longest_s < self.end
 
     def left_s(self, now: float) -> float:
         """Seconds until the end."""
@@ -64,7 +68,7 @@ def session_deadline(stop_after: str | None, notice: str) -> Iterator[Deadline]:
     stop_after: time that it has, 23h30m or 23:30:00; notice: time that SIGUSR1 says is left.
     Raises ConfigError for what is no time.
     """
-    deadline = Deadline()
+    deadline = Deadline(latency_s=LATENCY_S)
     if stop_after is not None:
         deadline.end = time.time() + duration_s(stop_after)
     lead = duration_s(notice)

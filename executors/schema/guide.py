@@ -56,15 +56,16 @@ bnnflow submit runs/ethanol --walltime 12:00:00     # a folder: goes on with it
 ```
 
 Section `coordinator` says what the job asks for. The coordinator knows its walltime
-(`--stop-after`): it begins no label, update or stretch of MD when less is left than one and a half
-times the longest of its kind so far, takes in and commits what runs, closes its pools, and exits
-with 75. The script then submits itself again; it ends with any other code, so with 0 when all is
-done, and when three jobs in a row committed nothing. Slurm's warning (SIGUSR1, `warning` before
-the end) brings the end forward where the job is to end sooner. A minute is kept for closing. Where
-`sbatch` or `qsub` cannot be called on compute nodes, or with another scheduler, do by hand what the
-script does: `bnnflow resume FOLDER --stop-after 23h30m`, again while it exits with 75. How long the
-first task of its kind takes nobody knows: it begins. Time that a task waits in a queue of the
-pools counts as nothing: one that starts late there may be cut off, and is done again.
+(`--stop-after`): it begins no label, update or stretch of MD when less is left than half a minute
+and one and a half times the longest of its kind so far, takes in and commits what runs, closes its
+pools, and exits with 75. The script then submits itself again; it ends with any other code, so with
+0 when all is done, and when three jobs in a row committed nothing. Slurm's warning (SIGUSR1,
+`warning` before the end) brings the end forward where the job is to end sooner. A minute is kept
+for closing. Where `sbatch` or `qsub` cannot be called on compute nodes, or with another scheduler,
+do by hand what the script does: `bnnflow resume FOLDER --stop-after 23h30m`, again while it exits
+with 75. How long the first task of its kind takes nobody knows: it begins. Time that a task waits
+in a queue of the pools counts as nothing: one that starts late there may be cut off, and is done
+again.
 
 **Block end.** A block takes no task that `longest_task` does not leave time for. A task whose block
 is lost all the same (walltime, node failure, scancel) is run again; it does not count as a failure
@@ -106,6 +107,6 @@ would outlive a coordinator that is killed. What
 MPI ranks above, Quantum ESPRESSO on two ranks in each of them, a whole run equal bit for bit to one
 on the local site, scancel of a block in mid-label, SIGKILL of a label's worker and of its process,
 a walltime, held jobs, every end of the coordinator, and a run whose coordinator's jobs submit one
-another. PBS Pro, LSF and Flux: their
-batch scripts, and pools over stand-ins of their commands; not the schedulers themselves.
+another. PBS Pro, LSF and Flux: their batch scripts, and pools over stand-ins of their commands; not
+the schedulers themselves.
 """

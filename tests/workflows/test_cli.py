@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ COMMANDS = [
     "run",
     "campaign",
     "resume",
+    "submit",
     "status",
     "report",
     "validate",
@@ -151,6 +153,10 @@ def test_no_command_prints_help(call):
         (["resume", "nowhere"], ["nowhere holds no run"]),
         (["run", "ethanol", *TBLITE, "--stop-after", "23"], ["'23' is no time", "23h30m"]),
         (["run", "ethanol", *TBLITE, "--notice", "soon"], ["'soon' is no time"]),
+        (["submit", "ethnol"], ["config 'ethnol' does not exist", "did you mean ethanol?"]),
+        (["submit", "ethanol", *TBLITE], ["site local has no scheduler", "--stop-after"]),
+        (["submit", "ethanol", *TBLITE, "--site", "lumii"], ["did you mean lumi?"]),
+        (["submit", "ethanol", *TBLITE, "--site", "lumi"], ["$BNNFLOW_ACCOUNT"]),
         (["report", "nowhere"], ["nowhere holds no run"]),
         (["validate", "nowhere"], ["nowhere holds no run"]),
         (["export", "nowhere", "out"], ["nowhere holds no run"]),
@@ -268,6 +274,29 @@ def test_resume_validate_and_export_pass_their_arguments_on(call, stand_in, monk
         (Path("a"), {"frames": 50, "seed": 0, "inline": False, "site": None}),
         Path("out"),
     ]
+
+
+def test_submit_prints_the_script_of_a_run_and_of_a_campaign(call, tmp_path):
+    more = ["--site", "lumi", "--walltime", "12:00:00", "--dry-run"]
+    run = call("submit", "ethanol", "run.seed=7", *TBLITE, *more)
+    assert (run.code, run.err) == (0, "")
+    folder = tmp_path / "runs" / "ethanol"
+    words = "run.seed=7 reference.engine=tblite 'reference.options={}' --folder"
+    assert f"ethanol.yaml {words} {folder} --site lumi --stop-after 11:59:00" in run.out
+    assert f"workflows.cli resume {folder} --site lumi --stop-after 11:59:00" in run.out
+    many = call("submit", "small-molecules", *more)
+    assert "workflows.cli campaign " in many.out and "/campaign.yaml ] || " in many.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_submit_goes_on_with_a_run_that_has_begun(call, tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "runs" / "ethanol")
+    more = ["--site", "lumi", "--dry-run"]
+    again = call("submit", "runs/ethanol", "limits.labels=9", *more)
+    assert again.out.count(f"resume {tmp_path}/runs/ethanol limits.labels=9 --site lumi") == 2
+    assert "holds a run already: `bnnflow submit" in one_line(
+        call("submit", "ethanol", *TBLITE, *more)
+    )
 
 
 def test_a_session_whose_time_is_up_ends_with_75_and_writes_no_report(call, stand_in):

@@ -27,7 +27,7 @@ from bnnflow.records import (
 )
 from executors.base import Pool
 from workflows.campaign import resume_campaign, start_campaign
-from workflows.deadline import CLOSING_S, MARGIN, Deadline, duration_s, session_deadline
+from workflows.deadline import CLOSING_S, LATENCY_S, MARGIN, Deadline, duration_s, session_deadline
 from workflows.driver import drive
 from workflows.otf import fine_tune as otf_loop
 from workflows.session import fine_tune, resume
@@ -120,6 +120,12 @@ def test_no_label_begins_that_would_not_end(end: float, labels: int, missed: boo
     assert len(said) == missed
     if missed:
         assert said[0].startswith("time is up: the next task, label, which took 100 s before, is")
+
+
+def test_a_task_may_take_a_while_to_reach_its_worker() -> None:
+    assert Deadline(100.0).allows(0.0, 60.0) and not Deadline(100.0, 10.0).allows(0.0, 60.0)
+    with session_deadline("1h", "10m") as deadline:
+        assert deadline.latency_s == LATENCY_S
 
 
 def test_what_earlier_sessions_took_counts() -> None:
