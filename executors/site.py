@@ -15,6 +15,7 @@ from bnnflow.config.messages import one_line
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.errors import ConfigError
 from executors.pool_config import DftPool, GpuPool, MdPool
+from executors.schema.coordinator import CoordinatorConfig
 from executors.schema.monitoring import MonitoringConfig
 
 _SHIPPED = "executors.site_configs"
@@ -66,6 +67,10 @@ class SiteConfig(Section):
     )
     monitoring: MonitoringConfig = Field(
         default_factory=MonitoringConfig, description="Parsl's own database; see below"
+    )
+    coordinator: CoordinatorConfig = Field(
+        default_factory=CoordinatorConfig,
+        description="the job of `bnnflow submit`, in which the coordinator runs; see below",
     )
     pools: Pools = Field(default_factory=Pools, description="gpu, dft and md")
 

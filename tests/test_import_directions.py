@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.requests",
     ),
     "workflows.pooling": ("bnnflow",),
-    "workflows.commons": ("bnnflow", "workflows.pooling"),
+    "workflows.commons": ("bnnflow", "workflows.pooling", "workflows.protocol"),
     "workflows.sharing": (
         "bnnflow",
         "workflows.ahead",

@@ -23,6 +23,7 @@ from workflows.campaign_drive import drive_campaign
 from workflows.campaign_folder import read_campaign, run_folder, write_campaign
 from workflows.campaign_plan import CampaignPlan, pin, plan_campaign, settled
 from workflows.console import columns
+from workflows.deadline import Deadline
 from workflows.session import check_site, create
 
 
@@ -72,13 +73,18 @@ class CampaignSummary:
 
 
 def start_campaign(
-    campaign: CampaignConfig, folder: Path | str, *, inline: bool = False, site: str | None = None
+    campaign: CampaignConfig,
+    folder: Path | str,
+    *,
+    inline: bool = False,
+    site: str | None = None,
+    deadline: Deadline | None = None,
 ) -> CampaignSummary:
     """Run all materials of a campaign at all its conditions, over shared pools.
 
     folder: new; inline: work in this process, without Parsl; site: by name or path (default: the
-    first run's). Everything is checked before anything is written. A run that fails stops no
-    other one.
+    first run's); deadline: when to be done or to leave the rest to `resume_campaign`. Everything is
+    checked before anything is written. A run that fails stops no other one.
 
     Raises UserError for what the user can put right before the start.
     """
@@ -89,7 +95,7 @@ def start_campaign(
     check_site([run.config for run in plan.runs], path, inline=inline, site=site)
     plan = settled(pin(plan), campaign)
     whole = write_campaign(campaign, plan, path)
-    return _go_on(path, whole, plan.runs, {}, inline=inline, site=site)
+    return _go_on(path, whole, plan.runs, {}, inline=inline, site=site, deadline=deadline)
 
 
 def resume_campaign(
@@ -98,11 +104,12 @@ def resume_campaign(
     inline: bool = False,
     site: str | None = None,
     overrides: Sequence[str] = (),
+    deadline: Deadline | None = None,
 ) -> CampaignSummary:
     """Go on with every run of a campaign that is not done, and begin those that had no folder yet.
 
-    overrides: `limits.KEY=VALUE` for all its runs. Raises RunFolderError when the folder holds no
-    campaign, or one that is driven already.
+    overrides: `limits.KEY=VALUE` for all its runs; deadline: as there. Raises RunFolderError when
+    the folder holds no campaign, or one that is driven already.
     """
     path = Path(folder)
     campaign, runs = read_campaign(path)
@@ -112,7 +119,16 @@ def resume_campaign(
     reasons = {bad.name: bad.reason for bad in begun.bad}
     by_run = {run.name: reasons[run.material.name] for run in missing if run.name not in known}
     runs = tuple(known.get(run.name, run) for run in runs)
-    return _go_on(path, campaign, runs, by_run, inline=inline, site=site, overrides=overrides)
+    return _go_on(
+        path,
+        campaign,
+        runs,
+        by_run,
+        inline=inline,
+        site=site,
+        overrides=overrides,
+        deadline=deadline,
+    )
 
 
 def campaign_status(folder: Path | str) -> CampaignSummary:
@@ -131,6 +147,7 @@ def _go_on(
     inline: bool,
     site: str | None,
     overrides: Sequence[str] = (),
+    deadline: Deadline | None = None,
 ) -> CampaignSummary:
     """Drive all runs that can be driven to their end. reasons: of those that cannot, by name."""
     stopped = dict(reasons)
@@ -149,6 +166,7 @@ def _go_on(
             overrides=overrides,
             on_stop=stopped.__setitem__,
             on_leave=left.__setitem__,
+            deadline=deadline,
         )
     return _summary(folder, campaign, runs, stopped, left)
 

@@ -18,6 +18,7 @@ from executors.base import Executor
 from executors.signals import stop_signals_raise
 from workflows.campaign_folder import run_folder
 from workflows.campaign_shared import SharedMaterial, shared_folder
+from workflows.deadline import Deadline
 from workflows.driver import Walker, drive
 from workflows.learner import Alone, Learner
 from workflows.ledger import Ledger
@@ -40,11 +41,12 @@ def drive_campaign(
     overrides: Sequence[str],
     on_stop: Note,
     on_leave: Note,
+    deadline: Deadline | None = None,
 ) -> None:
     """Drive runs whose folders exist; one that fails stops no other.
 
-    overrides: of the runs' limits; on_stop, on_leave: told of runs that an error, or a limit,
-    ended. Raises RunFolderError when another coordinator drives the campaign.
+    overrides: of the runs' limits; on_stop, on_leave: told of runs that an error or the deadline,
+    or a limit, ended. Raises RunFolderError when another coordinator drives the campaign.
     """
     executor = open_executor(
         site or runs[0].config.run.site,
@@ -61,8 +63,9 @@ def drive_campaign(
 
     try:
         with stop_signals_raise(), executor:
-            walkers = _walkers(folder, campaign, runs, executor, overrides, stopped, on_leave)
-            drive(walkers, executor, most_open=campaign.most_open)
+            found = _walkers(folder, campaign, runs, executor, overrides, stopped)
+            walkers = (_reporting(each, name, stopped, on_stop, on_leave) for name, each in found)
+            drive(walkers, executor, most_open=campaign.most_open, deadline=deadline)
     except Exception as error:
         if not any(error is each for each in told):
             raise
@@ -77,8 +80,7 @@ def _walkers(
     executor: Executor,
     overrides: Sequence[str],
     stopped: Callable[[str, Exception], None],
-    on_leave: Note,
-) -> Iterator[Walker]:
+) -> Iterator[tuple[str, Walker]]:
     """Opened one by one when it is their turn; those that are done are passed over."""
     budget = Budget(campaign.budget, _ledgers(folder, runs, executor) if campaign.limited else {})
     pool = _pool(folder, campaign, runs)
@@ -92,7 +94,7 @@ def _walkers(
                 for run in members:
                     stopped(run.name, error)
                 continue
-            yield shared.curator(budget)
+            yield shared.name, shared.curator(budget)
         for run in members:
             try:
                 learner = _Learners(pool, shared)
@@ -104,7 +106,7 @@ def _walkers(
                     shared.commons.leave(run.name, done=False)
                 continue
             if walker is not None:
-                yield _reporting(walker, run.name, stopped, on_leave)
+                yield run.name, walker
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +182,13 @@ def _open(
 
 
 def _reporting(
-    walker: Walker, name: str, stopped: Callable[[str, Exception], None], on_leave: Note
+    walker: Walker,
+    name: str,
+    stopped: Callable[[str, Exception], None],
+    on_late: Note,
+    on_leave: Note,
 ) -> Walker:
-    log_stop, log_leave = walker.on_stop, walker.on_leave
+    log_stop, log_leave, log_late = walker.on_stop, walker.on_leave, walker.on_late
 
     def stop(error: Exception) -> None:
         log_stop(error)
@@ -192,5 +198,9 @@ def _reporting(
         log_leave(reason)
         on_leave(name, reason)
 
-    walker.on_stop, walker.on_leave = stop, leave
+    def late(reason: str) -> None:
+        log_late(reason)
+        on_late(name, reason)
+
+    walker.on_stop, walker.on_leave, walker.on_late = stop, leave, late
     return walker

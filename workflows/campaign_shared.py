@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from bnnflow.config import RunConfig, config_from_yaml
@@ -69,6 +69,7 @@ class SharedMaterial:
             on_stop=together(progress.stop, log.stop, self.commons.fail),
             on_notice=together(progress.notice, log.notice),
             on_leave=together(progress.leave, log.leave),
+            on_late=together(progress.leave, log.late, lambda _: self.commons.give_up()),
             share=self.share,
             counted=False,
         )
@@ -130,8 +131,8 @@ def _done(folder: Path) -> bool:
 def _ledger(store: RunStore, executor: Executor) -> Ledger:
     """What updates have used; labels are on their walkers' accounts."""
     found = read_run(store.folder)
-    nothing = replace(found.labels, step=found.labels.step[:0], seconds=found.labels.seconds[:0])
-    return ledger_of(replace(found, labels=replace(nothing, reason=())), executor)
+    none = {item.name: getattr(found.labels, item.name)[:0] for item in fields(found.labels)}
+    return ledger_of(replace(found, labels=replace(found.labels, **none)), executor)
 
 
 def _of_updates(hear: Callable[[Commit], None]) -> Callable[[Commit], None]:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from workflows.analyse import analyse
-from workflows.console import DONE, INTERNAL, USER, guarded, print_json, say, stdout_for_figures
-
-if TYPE_CHECKING:
-    from workflows.campaign import CampaignSummary
+from workflows.console import DONE, INTERNAL, USER, guarded, say, show, stdout_for_figures
+from workflows.deadline import session_deadline
+from workflows.endings import campaign_ended, finish
+from workflows.submit import submit
 
 app = typer.Typer(
     name="bnnflow",
@@ -40,6 +39,12 @@ Folders = Annotated[list[Path], typer.Argument(help="Run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Inline = Annotated[bool, typer.Option("--inline", help="Work in this process, without Parsl.")]
 Site = Annotated[str | None, typer.Option(help="Site config, by name or path.")]
+StopAfter = Annotated[
+    str | None,
+    typer.Option(help="Time that there is, 23h30m: begin nothing that cannot end in it."),
+]
+Notice = Annotated[str, typer.Option(help="Time that is left when SIGUSR1 comes.")]
+NOTICE = "10m"
 
 
 def main() -> None:
@@ -70,19 +75,21 @@ def run(
     folder: Annotated[Path | None, typer.Option(help="Run folder; default: runs/NAME.")] = None,
     site: Site = None,
     inline: Inline = False,
+    stop_after: StopAfter = None,
+    notice: Notice = NOTICE,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Fine-tune on the fly while running MD, and write a run folder and a report."""
     from bnnflow.config import load_config
     from workflows.configs import find_config
 
     settings = load_config(find_config(config), overrides or ())
     target = folder or Path(settings.run.folder or Path("runs") / settings.material.name)
-    from workflows.session import fine_tune  # after the config: torch takes seconds to import
+    with stdout_for_figures(as_json), session_deadline(stop_after, notice) as deadline:
+        from workflows.session import fine_tune  # after the config: torch takes seconds to import
 
-    with stdout_for_figures(as_json):
-        fine_tune([settings], folders=[target], inline=inline, site=site)
-    _finish([target], as_json)
+        fine_tune([settings], folders=[target], inline=inline, site=site, deadline=deadline)
+    return finish([target], as_json, deadline)
 
 
 @app.command()
@@ -95,6 +102,8 @@ def campaign(
     site: Site = None,
     inline: Inline = False,
     dry_run: Annotated[bool, typer.Option(help="List the runs; write nothing.")] = False,
+    stop_after: StopAfter = None,
+    notice: Notice = NOTICE,
     as_json: Json = False,
 ) -> int:
     """Fine-tune many materials, at many conditions, over the same pools."""
@@ -107,13 +116,13 @@ def campaign(
         from workflows.campaign_plan import plan_campaign
 
         plan = plan_campaign(settings, target)
-        _show(plan.as_dict(), plan.table, as_json)
+        show(plan.as_dict(), plan.table, as_json)
         return DONE
-    from workflows.campaign import start_campaign
+    with stdout_for_figures(as_json), session_deadline(stop_after, notice) as deadline:
+        from workflows.campaign import start_campaign
 
-    with stdout_for_figures(as_json):
-        ended = start_campaign(settings, target, inline=inline, site=site)
-    return _campaign_ended(ended, as_json)
+        ended = start_campaign(settings, target, inline=inline, site=site, deadline=deadline)
+    return campaign_ended(ended, as_json, deadline)
 
 
 @app.command()
@@ -154,7 +163,7 @@ def plan(
         times = given(label=label_s, md=md_s, update=update, labels=labels, power=label_power)
     target = Path("runs") / settings.name
     found = forecast_campaign(settings, target, times, site=site, runs=runs, queue_s=queue_s)
-    _show(found.as_dict(), found.table, as_json)
+    show(found.as_dict(), found.table, as_json)
 
 
 @app.command()
@@ -168,26 +177,28 @@ def resume(
     ],
     site: Site = None,
     inline: Inline = False,
+    stop_after: StopAfter = None,
+    notice: Notice = NOTICE,
     as_json: Json = False,
-) -> int | None:
+) -> int:
     """Go on with interrupted runs, or with a campaign, from the last commits."""
     from bnnflow.data.layout import is_campaign
 
     limits = [text for text in targets if "=" in text and not Path(text).exists()]
     folders = [Path(text) for text in targets if text not in limits]
+    how: dict[str, Any] = {"inline": inline, "site": site, "overrides": limits}
     if len(folders) == 1 and is_campaign(folders[0]):
-        from workflows.campaign import resume_campaign
+        with stdout_for_figures(as_json), session_deadline(stop_after, notice) as deadline:
+            from workflows.campaign import resume_campaign
 
-        with stdout_for_figures(as_json):
-            ended = resume_campaign(folders[0], inline=inline, site=site, overrides=limits)
-        return _campaign_ended(ended, as_json)
+            ended = resume_campaign(folders[0], deadline=deadline, **how)
+        return campaign_ended(ended, as_json, deadline)
     _require(folders)
-    from workflows.session import resume as resume_runs
+    with stdout_for_figures(as_json), session_deadline(stop_after, notice) as deadline:
+        from workflows.session import resume as resume_runs
 
-    with stdout_for_figures(as_json):
-        resume_runs(folders, inline=inline, site=site, overrides=limits)
-    _finish(folders, as_json)
-    return None
+        resume_runs(folders, deadline=deadline, **how)
+    return finish(folders, as_json, deadline)
 
 
 @app.command()
@@ -204,7 +215,7 @@ def status(
         watch_runs(folders, as_json=as_json, every_s=every)
         return
     figures, table = status_of(folders)
-    _show(figures, table, as_json)
+    show(figures, table, as_json)
 
 
 @app.command()
@@ -241,10 +252,11 @@ def validate(
 
     with stdout_for_figures(as_json):
         result = draw(folder, frames=frames, seed=seed, inline=inline, site=site)
-    _show(result.as_dict(), result.table, as_json)
+    show(result.as_dict(), result.table, as_json)
 
 
 app.command()(analyse)
+app.command()(submit)
 
 
 @app.command()
@@ -276,7 +288,7 @@ def label(
 
     with stdout_for_figures(as_json):
         labels = label_targets(targets, reference=reference, folder=folder)
-    _show({"labels": labels}, lambda: labels_table(labels), as_json)
+    show({"labels": labels}, lambda: labels_table(labels), as_json)
     failed = sum("cause" in item for item in labels)
     return say(f"{failed} of {len(labels)} labels failed", INTERNAL) if failed else DONE
 
@@ -287,7 +299,7 @@ def site_list(as_json: Json = False) -> None:
     from executors.site import list_sites
 
     sites = list_sites()
-    _show({"sites": sites}, lambda: "\n".join(sites), as_json)
+    show({"sites": sites}, lambda: "\n".join(sites), as_json)
 
 
 @site_app.command("check")
@@ -303,7 +315,7 @@ def site_check(
 
     with stdout_for_figures(as_json):
         figures = check_site(site, run=start, folder=folder, wait_s=wait_s)
-    _show(figures, lambda: site_table(figures), as_json)
+    show(figures, lambda: site_table(figures), as_json)
     problems = figures.get("problems", [])
     return say(f"{len(problems)} problems with site {site}", USER) if problems else DONE
 
@@ -316,7 +328,7 @@ def model_list(as_json: Json = False) -> None:
     models = list_models()
     width = max(len(m.name) for m in models) + 2
     rows = [f"{m.name:<{width}}{'here' if m.present else 'not here':<10}{m.path}" for m in models]
-    _show({"models": models}, lambda: "\n".join(rows), as_json)
+    show({"models": models}, lambda: "\n".join(rows), as_json)
 
 
 @model_app.command("info")
@@ -327,7 +339,7 @@ def model_info(
     from bnnflow.potentials import registry
 
     info = registry.model_info(name)
-    _show(info, lambda: "\n".join(f"{key:<20}{value}" for key, value in info.items()), as_json)
+    show(info, lambda: "\n".join(f"{key:<20}{value}" for key, value in info.items()), as_json)
 
 
 def _require(folders: list[Path]) -> None:
@@ -339,38 +351,5 @@ def _require(folders: list[Path]) -> None:
             raise RunFolderError(f"{folder} holds no run, expected a run folder: check the path")
 
 
-def _finish(folders: list[Path], as_json: bool) -> None:
-    """Write each run's report and say how the runs ended."""
-    from bnnflow.analysis.report import write_report
-    from bnnflow.analysis.status import status as run_status
-    from bnnflow.analysis.status import status_table
-
-    reports = [write_report(folder) for folder in folders]
-    figures = [run_status(folder) for folder in folders]
-    rows = [f"{status_table(f)}\nreport: {page}" for f, page in zip(figures, reports, strict=True)]
-    _show({"runs": figures, "reports": reports}, lambda: "\n".join(rows), as_json)
-
-
-def _campaign_ended(ended: CampaignSummary, as_json: bool) -> int:
-    """Write each run's report, as far as it can be, and say which runs are done."""
-    from bnnflow.analysis.report import write_report
-    from bnnflow.errors import BnnflowError
-
-    reports = []
-    for folder in ended.run_folders:
-        try:
-            reports.append(write_report(folder))
-        except BnnflowError as error:
-            say(f"no report of {folder}: {error}", INTERNAL)
-    _show(ended.as_dict() | {"reports": reports}, ended.table, as_json)
-    if ended.unfinished:
-        return say(f"{ended.unfinished} runs of {ended.folder} are not done", INTERNAL)
-    return DONE
-
-
-def _show(figures: Mapping[str, Any], table: Callable[[], str], as_json: bool) -> None:
-    """Figures on stdout: as one JSON object, or as a table."""
-    if as_json:
-        print_json(figures)
-    else:
-        print(table())
+if __name__ == "__main__":
+    main()

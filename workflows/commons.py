@@ -14,6 +14,7 @@ from dataclasses import replace
 from bnnflow.errors import TaskError
 from bnnflow.records import EnsembleRef, Labelled, LoopState, Phase
 from workflows.pooling import CalibrationPool
+from workflows.protocol import Await
 
 
 class Commons:
@@ -43,6 +44,8 @@ class Commons:
         self._curator: Future[bool] | None = None
         self._waiting: list[tuple[Callable[[], bool], Future[int]]] = []
         self._error: Exception | None = None
+        self.given_up = False
+        """Whether the curator was left, for lack of time, with work to do."""
 
     @property
     def ensemble(self) -> EnsembleRef | None:
@@ -134,6 +137,14 @@ class Commons:
         """The curator's loop has ended with an error: so do all who wait for it."""
         self._error = TaskError(f"the shared ensemble's own run stopped: {error}")
         self._wake()
+
+    def awaited(self, future: Future[int]) -> Await:
+        """The request of a walker that waits for a version."""
+        return Await(future, lambda: self.given_up)
+
+    def give_up(self) -> None:
+        """The curator is left where it stands: no version comes in this session any more."""
+        self.given_up = True
 
     def work(self) -> Future[bool]:
         """For the curator: ends when there is a label, or nobody left; whether there is work."""

@@ -20,6 +20,8 @@ from bnnflow.errors import BnnflowError, UserError
 DONE = 0
 INTERNAL = 1
 USER = 2
+AGAIN = 75
+"""Time was up with work left: the same again goes on (EX_TEMPFAIL of sysexits.h)."""
 INTERRUPTED = 130
 
 
@@ -27,7 +29,8 @@ def guarded(command: Callable[[], Any]) -> int:
     """Run a command line and return its exit code.
 
     0 done; 2 the user can put it right; 1 a calculation or bnnflow itself went wrong (the
-    traceback is written to a file); 130 Ctrl-C. A code that the command returns is kept.
+    traceback is written to a file); 75 time was up with work left; 130 Ctrl-C. A code that the
+    command returns is kept.
     """
     try:
         result = command()
@@ -52,6 +55,14 @@ def stdout_for_figures(as_json: bool) -> Iterator[None]:
 def print_json(value: Any) -> None:
     """Print one JSON object on one line; numbers that are not finite become null."""
     sys.stdout.write(json.dumps(_plain(value), allow_nan=False) + "\n")
+
+
+def show(figures: Mapping[str, Any], table: Callable[[], str], as_json: bool) -> None:
+    """Figures on stdout: as one JSON object, or as a table."""
+    if as_json:
+        print_json(figures)
+    else:
+        print(table())
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

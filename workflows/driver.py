@@ -3,7 +3,8 @@
 A loop that waits for a task holds nobody else up. What a loop asks to commit is written before the
 loop is sent on. A task whose worker was lost is submitted again (`submission`); a task that reports
 a failure is answered to its loop, which knows what to do about it. When more tasks want a pool than
-it has workers, `shares` says whose goes first.
+it has workers, `shares` says whose goes first. Before a deadline, runs whose next task would not
+end in time are left, one by one, while what is under way for the others is taken in.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from bnnflow.data import RunStore
 from bnnflow.records import Commit, Event, Spent
 from executors.base import Executor
+from workflows.deadline import Deadline
 from workflows.inbox import Inbox, WallClockInbox
 from workflows.jobs import Call, Job, Promise, begin_job
 from workflows.protocol import Begin, Drop, First, Loop, Rank
@@ -32,9 +34,10 @@ class Walker:
     """One material's loop with its run folder, and what it waits for.
 
     on_commit, on_stop, on_notice: told what was written, the error that ended it, news of the
-    pools; on_leave: why it is left where it stands; on_end: that its loop has ended; enough: says
-    after each commit why the run is to be left where it stands, "" while it is to go on; share: its
-    claim on the pools; counted: whether it is one of the loops of which only so many are open.
+    pools; on_leave: why it is left where it stands; on_late: the same, for lack of time; on_end:
+    that its loop has ended; enough: says after each commit why the run is to be left where it
+    stands, "" while it is to go on; share: its claim on the pools; counted: whether it is one of
+    the loops of which only so many are open.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Walker:
     on_stop: Callable[[Exception], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
     on_leave: Callable[[str], None] = field(default=lambda _: None)
+    on_late: Callable[[str], None] = field(default=lambda _: None)
     on_end: Callable[[], None] = field(default=lambda: None)
     enough: Callable[[], str] = field(default=lambda: "")
     share: Share = field(default_factory=lambda: Share(""))
@@ -61,21 +65,25 @@ def drive(
     *,
     most_open: int | None = None,
     inbox: Inbox | None = None,
+    deadline: Deadline | None = None,
 ) -> None:
-    """Advance every loop to its end.
+    """Advance every loop to its end, or to the deadline.
 
     walkers: taken from the iterable as there is room, at most `most_open` at once (None: all);
-    inbox: the clock and the ends of tasks. An error of one walker does not stop the others: they
-    finish first, then it is raised.
+    inbox: the clock and the ends of tasks; deadline: is told when it leaves work. An error of one
+    walker does not stop the others: they finish first, then it is raised.
     """
-    _Driver(executor, inbox or WallClockInbox()).drive(iter(walkers), most_open)
+    driver = _Driver(executor, inbox or WallClockInbox(), deadline or Deadline())
+    driver.drive(iter(walkers), most_open)
 
 
 class _Driver:
-    def __init__(self, executor: Executor, inbox: Inbox) -> None:
+    def __init__(self, executor: Executor, inbox: Inbox, deadline: Deadline) -> None:
         self._executor = executor
         self._inbox = inbox
-        self._shares = Shares(executor, inbox.now)
+        self._deadline = deadline
+        self._shares = Shares(executor, inbox.now, deadline)
+        self._more = True
         self._active: set[Walker] = set()
         self._n_counted = 0
         self._errors: list[Exception] = []
@@ -91,20 +99,39 @@ class _Driver:
 
     def _advance_all(self, walkers: Any, most_open: int | None) -> None:
         self._open(walkers, most_open)
+        self._leave_late(over=False)
         while self._active:
-            ended = self._inbox.take(NOTICE_S)
+            left_s = self._deadline.left_s(self._inbox.now())
+            ended = self._inbox.take(min(NOTICE_S, left_s))
             self._shares.pump()
             self._tell()
-            if ended is None:
-                continue
-            self._hear(*ended)
-            self._open(walkers, most_open)
+            if ended is not None:
+                self._hear(*ended)
+            self._leave_late(over=ended is None and left_s == 0.0)
+            if ended is not None:
+                self._open(walkers, most_open)
+
+    def _leave_late(self, *, over: bool) -> None:
+        """Leave runs that cannot go on before the deadline; all of them when it is over."""
+        if not (over or self._shares.late):
+            return
+        for walker in tuple(self._active):
+            job = walker.jobs[walker.waits[0]]  # what the loop cannot do without
+            if over or job.late:
+                self._deadline.missed = True
+                self._close(walker)
+                walker.on_late(_lacking(job, self._deadline.left_s(self._inbox.now())))
+                walker.on_end()
 
     def _open(self, walkers: Any, most_open: int | None) -> None:
         """Begin as many loops as there is room for."""
         while most_open is None or self._n_counted < most_open:
+            if self._shares.late:
+                self._deadline.missed |= self._more
+                return
             fresh = list(islice(walkers, 1))
             if not fresh:
+                self._more = False
                 return
             walker = fresh[0]
             if walker.idle_since is None:
@@ -204,6 +231,9 @@ class _Driver:
             for walker in self._active:
                 if any(call.pool is pool for job in walker.jobs.values() for call in job.calls):
                     walker.on_notice(line)
+        for line in self._deadline.news():
+            for walker in self._active:
+                walker.on_notice(line)
 
     def _leave(self, walker: Walker, reason: str) -> None:
         """Leave a run where it stands: it can be resumed."""
@@ -224,6 +254,15 @@ class _Driver:
         walker.store.close()
         self._n_counted -= walker.counted and walker in self._active
         self._active.discard(walker)
+
+
+def _lacking(job: Job, left_s: float) -> str:
+    """Why a run that waits for a job is left at the deadline."""
+    if not job.late:
+        return f"time is up: {job.kind} was under way, and will be done again"
+    longest = max(call.may_take_s for call in job.calls)
+    took = f", which took {longest:.0f} s before," if longest else ""
+    return f"time is up: the next task, {job.kind}{took} is not begun with {left_s:.0f} s left"
 
 
 def _commit(walker: Walker, commit: Commit) -> None:

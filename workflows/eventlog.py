@@ -120,6 +120,10 @@ class EventLog:
         """Why the run is left where it stands."""
         self._put("left", reason)
 
+    def late(self, reason: str) -> None:
+        """Why the run was stopped for lack of time; the next session goes on."""
+        self._put("stopped", reason)
+
     def stop(self, error: Exception) -> None:
         """The error that ended the run."""
         self._put("stopped", str(error))

@@ -54,7 +54,11 @@ class _Desk:
         self._order: Order | None = None
 
     def submit(self, pool: Pool, task: Task, request: Any) -> Future[Any]:
-        self._order = self._shares.submit(self._share, pool, task, request, rank=self._rank)
+        # What a label or an update has made is committed with a prediction on it, or not at all.
+        finishing = isinstance(request, PredictRequest)
+        self._order = self._shares.submit(
+            self._share, pool, task, request, rank=self._rank, finishing=finishing
+        )
         self._first = self._first or self._order
         return self._order.future
 
@@ -66,6 +70,16 @@ class _Desk:
     def drop(self) -> None:
         if self._order is not None:
             self._shares.drop(self._order)
+
+    @property
+    def late(self) -> bool:
+        """Whether its turn came too late before the deadline."""
+        return self._order is not None and self._order.late
+
+    @property
+    def may_take_s(self) -> float:
+        """What tasks like this one have taken at most; 0: not known."""
+        return self._shares.may_take(self._order) if self._order is not None else 0.0
 
     @property
     def began(self) -> float | None:
@@ -101,6 +115,16 @@ class Call:
     def began(self) -> float | None:
         """When it left the coordinator's queue, on its clock; None while it waits there."""
         return self.desk.began
+
+    @property
+    def late(self) -> bool:
+        """Whether its turn came too late before the deadline."""
+        return self.desk.late
+
+    @property
+    def may_take_s(self) -> float:
+        """What tasks like this one have taken at most; 0: not known."""
+        return self.desk.may_take_s
 
     def rank(self, rank: float) -> None:
         """Its place among its owner's tasks that wait."""
@@ -144,10 +168,17 @@ class Promise:
     kind = "queued"
     pool: Pool | None = None
     began: float | None = None
+    may_take_s = 0.0
 
-    def __init__(self, future: Future[Any]) -> None:
-        self.future = future
+    def __init__(self, promised: Await) -> None:
+        self.future = promised.future
         self.answer: Any = None
+        self._given_up = promised.given_up
+
+    @property
+    def late(self) -> bool:
+        """Whether the other loop was left before it could give it."""
+        return self._given_up()
 
     def settle(self, _on_notice: Callable[[str], None]) -> bool:
         """Read it; raises what the other loop ended with."""
@@ -181,6 +212,12 @@ class Job:
         return all(call.answer is not None for call in self.calls)
 
     @property
+    def late(self) -> bool:
+        """Whether it comes to no end in this session: what it still lacks is not begun."""
+        lacking = [call for call in self.calls if call.answer is None]
+        return bool(lacking) and all(call.late for call in lacking)
+
+    @property
     def answer(self) -> Any:
         """What the loop is sent: one answer, or a tuple in the order asked."""
         answers = tuple(call.answer for call in self.calls)
@@ -201,7 +238,7 @@ class Job:
 def begin_job(begin: Begin, shares: Shares, share: Share, now: float) -> Job:
     """Submit what a loop asked for."""
     if isinstance(begin.work, Await):
-        return Job(begin, (Promise(begin.work.future),), now)
+        return Job(begin, (Promise(begin.work),), now)
     requests = begin.work if isinstance(begin.work, tuple) else (begin.work,)
     calls = tuple(Call(request, shares, share, begin.rank) for request in requests)
     return Job(begin, calls, now)

@@ -56,18 +56,20 @@ class Ledger:
     """Counts what one run uses, from its events and those of earlier sessions.
 
     nodes: nodes that one task of each pool takes; timestep_fs: of MD; label_steps: MD step of each
-    label; asked_steps: of those asked for because of uncertainty; node_seconds: of all tasks, by
-    what they say they took (MD of earlier sessions: by the clock); clocks: told of every span, the
-    run's own first; spans: of earlier sessions.
+    label; asked_steps: of those asked for because of uncertainty; audit_errors: of the energies
+    of audits, eV; node_seconds: of all tasks, by what they say they took (MD of earlier sessions:
+    by the clock); clocks: told of every span, the run's own first; spans: of earlier sessions.
     """
 
     nodes: Mapping[Pool, float]
     timestep_fs: float
     label_steps: list[int] = field(default_factory=list)
     asked_steps: list[int] = field(default_factory=list)
+    audit_errors: list[float] = field(default_factory=list)
     node_seconds: float = 0.0
     step: int = 0
     wants_label: bool = False
+    wants_update: bool = False
     clocks: list[Clock] = field(default_factory=lambda: [Clock()])
     spans: list[tuple[float, float]] = field(default_factory=list)
 
@@ -83,6 +85,11 @@ class Ledger:
             int(step)
             for step, reason in zip(run.labels.step, run.labels.reason, strict=True)
             if reason not in UNASKED
+        ]
+        self.audit_errors = [
+            float(error)
+            for error, reason in zip(run.labels.error, run.labels.reason, strict=True)
+            if reason == Reason.AUDIT.value
         ]
         timing = run.timing
         self.spans = [
@@ -119,9 +126,10 @@ class Ledger:
         match event:
             case Driven(segment=segment):
                 self._use(Pool.MD, segment.seconds)
-            case Labelled(step=step, label=label, reason=reason):
+            case Labelled(step=step, label=label, reason=reason, error=error):
                 self.label_steps.append(step)
                 self.asked_steps += [] if reason in UNASKED else [step]
+                self.audit_errors += [error] if reason == Reason.AUDIT else []
                 self._use(Pool.DFT, label.seconds)
             case Updated(results=results):
                 self._use(Pool.GPU, sum(result.seconds for result in results))
@@ -139,3 +147,4 @@ class Ledger:
     def _stand(self, state: LoopState) -> None:
         self.step = state.checkpoint.step
         self.wants_label = state.phase in (Phase.LABEL, Phase.EXPLORE, Phase.INITIAL)
+        self.wants_update = state.phase is Phase.UPDATE

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bnnflow.config.limits import LimitsConfig
+from bnnflow.uncertainty import rms_upper_bound
+from bnnflow.units import to_kcal_per_mol
 from workflows.ledger import Clock, Ledger
 
 HOUR_S = 3600.0
+CONFIDENCE = 0.95
+"""With which the accuracy of audits counts as established."""
 
 
 def reason_to_leave(limits: LimitsConfig, ledger: Ledger) -> str:
@@ -22,7 +26,7 @@ def reason_to_leave(limits: LimitsConfig, ledger: Ledger) -> str:
         wall_s=ledger.wall_s,
         wants_label=ledger.wants_label,
     )
-    return spent or _quiet(limits, ledger)
+    return spent or _quiet(limits, ledger) or _accurate(limits, ledger)
 
 
 class Budget:
@@ -81,4 +85,21 @@ def _quiet(limits: LimitsConfig, ledger: Ledger) -> str:
     return (
         f"{labels} labels in the last {limits.quiet_ps:g} ps, at most {limits.labels_per_ps:g} "
         "per ps"
+    )
+
+
+def _accurate(limits: LimitsConfig, ledger: Ledger) -> str:
+    """Not between a label and the update that learns from it: the label is there for that."""
+    errors, wanted = ledger.audit_errors, limits.audit_error_kcal_per_mol
+    if wanted is None or limits.audits is None or ledger.wants_update:
+        return ""
+    look = len(errors) - limits.audits + 1
+    if look < 1:
+        return ""
+    bound = to_kcal_per_mol(rms_upper_bound(errors, confidence=CONFIDENCE, look=look))
+    if bound >= wanted:
+        return ""
+    return (
+        f"RMS error of {len(errors)} audits is below {bound:.3g} kcal/mol with "
+        f"{100 * CONFIDENCE:g} % confidence, wanted {wanted:g}"
     )

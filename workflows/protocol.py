@@ -10,7 +10,7 @@ Drop                                      whether the task had not begun; it nev
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +29,13 @@ from bnnflow.records import (
 
 @dataclass(frozen=True, eq=False)
 class Await:
-    """Wait for what another loop of this coordinator will give; its answer is never None."""
+    """Wait for what another loop of this coordinator will give; its answer is never None.
+
+    given_up: whether that loop was left, for lack of time, before it gave it.
+    """
 
     future: Future[Any]
+    given_up: Callable[[], bool] = lambda: False
 
 
 Work = (

@@ -23,9 +23,10 @@ from bnnflow.potentials.registry import load_potential, locate, sha256
 from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
 from bnnflow.training.prior_scale import suggest_prior_std
 from bnnflow.units import from_kcal_per_mol
-from executors.base import Executor
+from executors.base import Executor, Pool
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
+from workflows.deadline import Deadline
 from workflows.driver import Walker, drive
 from workflows.eventlog import begin_session
 from workflows.learner import Learner
@@ -53,13 +54,15 @@ def fine_tune(
     folders: Sequence[Path | str],
     inline: bool = False,
     site: str | None = None,
+    deadline: Deadline | None = None,
 ) -> list[RunSummary]:
     """Fine-tune on the fly, several materials at once over shared pools.
 
     configs, folders: one each per material; inline: work in this process, without Parsl; site:
-    site config by name or path (default: the first config's). Everything is checked before
-    anything is written. Raises UserError for what the user can put right, TaskError when a run's
-    tasks fail too often; the other runs finish first, and all can be resumed.
+    site config by name or path (default: the first config's); deadline: when to be done or to
+    leave the rest to `resume`. Everything is checked before anything is written. Raises UserError
+    for what the user can put right, TaskError when a run's tasks fail too often; the other runs
+    finish first, and all can be resumed.
     """
     paths = [Path(folder) for folder in folders]
     _refuse_doubles(paths)
@@ -80,7 +83,7 @@ def fine_tune(
             stack.enter_context(_create(config, state, path))
             for config, state, path in zip(whole, states, paths, strict=True)
         ]
-        return _run(whole, stores, executor)
+        return _run(whole, stores, executor, deadline)
 
 
 def check_site(
@@ -107,11 +110,12 @@ def resume(
     inline: bool = False,
     site: str | None = None,
     overrides: Sequence[str] = (),
+    deadline: Deadline | None = None,
 ) -> list[RunSummary]:
     """Go on with interrupted runs from their last commit, on any layout of the pools.
 
     Labels that were finished but not committed are taken from their folders; one that was running
-    is run again. overrides: `limits.KEY=VALUE`, the only keys that may change.
+    is run again. overrides: `limits.KEY=VALUE`, the only keys that may change; deadline: as there.
     Raises RunFolderError when a folder holds no run or is being driven already.
     """
     paths = [Path(folder) for folder in folders]
@@ -123,7 +127,7 @@ def resume(
         name = site or configs[0].run.site
         longest = longest_label_s(configs)
         executor = open_executor(name, inline=inline, folder=paths[0], longest_label_s=longest)
-        return _run(configs, stores, executor)
+        return _run(configs, stores, executor, deadline)
 
 
 def open_executor(
@@ -291,6 +295,7 @@ def _run(
     configs: Sequence[RunConfig],
     stores: Sequence[RunStore],
     executor: Executor,
+    deadline: Deadline | None,
 ) -> list[RunSummary]:
     unfinished = any(store.state.phase is not Phase.DONE for store in stores)
     if unfinished:
@@ -301,6 +306,7 @@ def _run(
                     for config, store in zip(configs, stores, strict=True)
                 ],
                 executor,
+                deadline=deadline,
             )
     return [_summary(config, store) for config, store in zip(configs, stores, strict=True)]
 
@@ -329,6 +335,8 @@ def make_walker(
     ledger = ledger or ledger_of(found, executor)
     if budget is not None:
         budget.join(config.material.name, ledger)
+    share = share or Share(config.material.name)
+    share.longest |= longest_s(found)
     log = begin_session(store.folder, config, executor, step=store.state.checkpoint.step)
 
     def enough() -> str:
@@ -341,10 +349,11 @@ def make_walker(
         store=store,
         on_commit=together(ledger.observe, progress.show, log.show),
         enough=enough,
-        share=share or Share(config.material.name),
+        share=share,
         on_stop=together(progress.stop, log.stop),
         on_notice=together(progress.notice, log.notice),
         on_leave=together(progress.leave, log.leave),
+        on_late=together(progress.leave, log.late),
     )
 
 
@@ -354,6 +363,14 @@ def ledger_of(run: RunData, executor: Executor) -> Ledger:
     ledger = Ledger(nodes, float(run.metadata["timestep_fs"]))
     ledger.catch_up(run)
     return ledger
+
+
+def longest_s(run: RunData) -> dict[Pool, float]:
+    """What the longest task of each pool took in a run so far, s; its MD soon shows by itself."""
+    return {
+        Pool.DFT: max(map(float, run.labels.seconds), default=0.0),
+        Pool.GPU: max(map(float, run.updates.seconds), default=0.0),
+    }
 
 
 def relocated(state: LoopState, folder: Path, config: RunConfig) -> LoopState:

@@ -9,6 +9,8 @@ of the highest priority goes first; among equals the task whose start tag is sma
 so that owners who want the pool get it in proportion to their weights, and one that wanted nothing
 for a while has no claim to make up. The cost of a task is known when it has ended; until then the
 mean of those before it stands for it, and the difference is put on the owner's account.
+
+A task whose turn comes too late to end before the deadline is not begun at all.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from executors.base import Executor, Pool
+from workflows.deadline import Deadline
 
 Task = Callable[[Any], Any]
 
@@ -30,13 +33,14 @@ Task = Callable[[Any], Any]
 class Share:
     """One owner's claim on the pools. weight: its share against others; priority: higher first.
 
-    seconds: used of each pool so far.
+    seconds: used of each pool so far; longest: of its tasks there, as far as known, s.
     """
 
     name: str
     weight: float = 1.0
     priority: int = 0
     seconds: dict[Pool, float] = field(default_factory=lambda: dict.fromkeys(Pool, 0.0))
+    longest: dict[Pool, float] = field(default_factory=lambda: dict.fromkeys(Pool, 0.0))
     tags: dict[Pool, float] = field(default_factory=lambda: dict.fromkeys(Pool, 0.0))
 
 
@@ -45,7 +49,9 @@ class Order:
     """One task that waits for its pool or runs there.
 
     began: when it was sent, None: it waits; cost: what its owner was charged, s; seconds: what the
-    task itself says it took; rank: of one owner's tasks the highest goes first.
+    task itself says it took; rank: of one owner's tasks the highest goes first; finishing: it
+    completes what another task has made, and is begun in any case; late: its turn came too late, it
+    is never begun.
     """
 
     share: Share
@@ -59,15 +65,24 @@ class Order:
     seconds: float | None = None
     dropped: bool = False
     rank: float = 0.0
+    finishing: bool = False
+    late: bool = False
+
+    @property
+    def bound(self) -> bool:
+        """Whether the deadline holds for it."""
+        return not (self.dropped or self.finishing)
 
 
 class _Line:
     """The tasks of one pool: those of one owner by rank, then in order; owners by their tags."""
 
-    def __init__(self, room: int | None) -> None:
-        self.room = room
+    def __init__(self, workers: int | None) -> None:
+        self.workers = workers
+        self.room = _room(workers)
         self.running = 0
         self.mean_cost = 1.0
+        self.longest = 0.0
         self.virtual_time = 0.0
         self._waiting: dict[Share, list[Order]] = {}
         self._owners: list[tuple[int, float, int, Share]] = []
@@ -82,24 +97,47 @@ class _Line:
         self._waiting[order.share] = [order]
         self._enter(order.share, order.pool)
 
-    def next(self) -> Order | None:
-        """The task that goes next, if one waits and there is room."""
+    def next(self, in_time: Callable[[float], bool]) -> Order | None:
+        """The task that goes next, or whose turn came too late, if one waits and there is room.
+
+        in_time: whether one that may take so long, s, would end before the deadline.
+        """
         while self._owners and (self.room is None or self.running < self.room):
-            _, start, place, share = heappop(self._owners)
+            _, start, place, share = self._owners[0]
             if self._places.get(share) != place:
+                heappop(self._owners)
                 continue
+            if self._waits_for_a_worker(self._first_of(share), in_time):
+                return None
+            heappop(self._owners)
             order = self._leave(share)
-            if not order.dropped:
+            order.late = order.bound and not in_time(self.may_take(share, order.pool))
+            goes = not (order.dropped or order.late)
+            if goes:
                 self._charge(order, start)
             if share in self._waiting:
                 self._enter(share, order.pool)
-            if not order.dropped:
+            if goes or order.late:
                 return order
         return None
 
+    def _waits_for_a_worker(self, order: Order, in_time: Callable[[float], bool]) -> bool:
+        """Whether a task, sent now, might begin too late, all workers being taken."""
+        taken = self.workers is not None and self.running >= self.workers
+        longest = self.may_take(order.share, order.pool)
+        return taken and order.bound and not in_time(2.0 * longest)
+
+    def may_take(self, share: Share, pool: Pool) -> float:
+        """What an owner's tasks, else those of all, have taken at most, s; 0: not known."""
+        return share.longest[pool] or self.longest
+
+    def _first_of(self, share: Share) -> Order:
+        """Of an owner's tasks, the one that goes first: of equal rank, the one asked for first."""
+        return max(self._waiting[share], key=lambda each: each.rank)
+
     def _leave(self, share: Share) -> Order:
         own = self._waiting[share]
-        order = max(own, key=lambda each: each.rank)  # the first of equals
+        order = self._first_of(share)
         own.remove(order)
         del self._places[share]
         if not own:
@@ -124,6 +162,9 @@ class _Line:
         order.share.seconds[order.pool] += seconds
         order.share.tags[order.pool] += (seconds - order.cost) / order.share.weight
         self.mean_cost += 0.1 * (seconds - self.mean_cost)
+        if order.seconds is not None:  # without a wait for a worker
+            self.longest = max(self.longest, seconds)
+            order.share.longest[order.pool] = max(order.share.longest[order.pool], seconds)
         if order.share in self._waiting:
             self._enter(order.share, order.pool)
 
@@ -135,23 +176,41 @@ class _Line:
 class Shares:
     """Stands between the driver and the pools: no more tasks in a pool than it can run soon.
 
-    executor: the pools; now: the clock, s. Call `pump` whenever tasks have ended. All of it belongs
-    to one thread; futures may be ended by others.
+    executor: the pools; now: the clock, s; deadline: before which tasks have to end; late: whether
+    a task was not begun for that. Call `pump` whenever tasks have ended. All of it belongs to one
+    thread; futures may be ended by others.
     """
 
-    def __init__(self, executor: Executor, now: Callable[[], float]) -> None:
+    def __init__(
+        self, executor: Executor, now: Callable[[], float], deadline: Deadline | None = None
+    ) -> None:
         self._executor = executor
         self._now = now
-        self._lines: Mapping[Pool, _Line] = {
-            pool: _Line(_room(executor.capacity(pool))) for pool in Pool
-        }
+        self._deadline = deadline or Deadline()
+        self.late = False
+        self._lines: Mapping[Pool, _Line] = {pool: _Line(executor.capacity(pool)) for pool in Pool}
         self._ended: SimpleQueue[Order] = SimpleQueue()
 
     def submit(
-        self, share: Share, pool: Pool, task: Task, request: Any, *, rank: float = 0.0
+        self,
+        share: Share,
+        pool: Pool,
+        task: Task,
+        request: Any,
+        *,
+        rank: float = 0.0,
+        finishing: bool = False,
     ) -> Order:
         """Have `task(request)` run when its turn comes; the order's future holds the answer."""
-        order = Order(share, pool, task, request, asked=self._now(), rank=rank)
+        order = Order(
+            share,
+            pool,
+            task,
+            request,
+            asked=self._now(),
+            rank=rank,
+            finishing=finishing,
+        )
         self._lines[pool].add(order)
         self.pump()
         return order
@@ -164,9 +223,19 @@ class Shares:
         """Take in what has ended, and send what there is room for."""
         self._settle()
         for line in self._lines.values():
-            while (order := line.next()) is not None:
+            while (order := line.next(self._in_time)) is not None:
+                if order.late:
+                    self.late = True
+                    continue
                 self._send(order)
                 self._settle()
+
+    def may_take(self, order: Order) -> float:
+        """What tasks like this one have taken at most, s; 0: not known."""
+        return self._lines[order.pool].may_take(order.share, order.pool)
+
+    def _in_time(self, longest_s: float) -> bool:
+        return self._deadline.allows(self._now(), longest_s)
 
     def load(self) -> Mapping[Pool, tuple[int, int]]:
         """Tasks in each pool and tasks that wait for it."""

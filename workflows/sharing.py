@@ -109,7 +109,7 @@ class Shared:
         else:
             events = self._handed(state, plan)
             seen = self._commons.hand_in(events, known_as(plan.folder, state.labels[-1]))
-        yield from meanwhile(Await(seen), ahead)
+        yield from meanwhile(self._commons.awaited(seen), ahead)
         return present(self._commons.ensemble), []
 
     def _begin(self, state: LoopState, plan: Plan) -> Generator[Request, Any, LoopState]:
@@ -117,7 +117,7 @@ class Shared:
         while self._commons.ensemble is None:
             if self._commons.leads(self._name):
                 return state
-            yield Await(self._commons.newer_than(0))
+            yield self._commons.awaited(self._commons.newer_than(0))
         found = yield from _judge(self._commons, state, plan, step=0)
         if found is None:
             return state
@@ -174,7 +174,7 @@ class Reconsidered:
     def go_on(self) -> Generator[Request, Any, tuple[Begin, ...]]:
         """Listen for a newer version."""
         if self._news is None:
-            self._news = Begin(Await(self._commons.newer_than(self._version)))
+            self._news = Begin(self._commons.awaited(self._commons.newer_than(self._version)))
             yield self._news
         return (self._news,)
 

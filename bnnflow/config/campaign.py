@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from bnnflow.config.base import Section
-from bnnflow.config.limits import LimitsConfig
+from bnnflow.config.limits import OF_ONE_RUN, LimitsConfig
 from bnnflow.config.yaml_values import dump_yaml
 
 SETTINGS = (
@@ -221,8 +221,9 @@ class CampaignConfig(SharedSettings):
 
     @model_validator(mode="after")
     def _budget_is_of_all(self) -> CampaignConfig:
-        if self.budget.quiet_ps is not None:
-            raise ValueError("has budget.quiet_ps, expected it in limits: each run has its own")
+        for key in OF_ONE_RUN:
+            if getattr(self.budget, key) is not None:
+                raise ValueError(f"has budget.{key}, expected it in limits: each run has its own")
         return self
 
     @property

@@ -8,6 +8,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from bnnflow.config.base import Section
 
+PAIRS = (("labels_per_ps", "quiet_ps"), ("audit_error_kcal_per_mol", "audits"))
+"""Keys of one rule, of which none means anything without the other."""
+OF_ONE_RUN = ("quiet_ps", "audits")
+"""Keys of rules that judge a run, which have no meaning for several together."""
+
 
 class LimitsConfig(Section):
     """When a run is left where it stands, to be resumed with other limits or not at all."""
@@ -33,13 +38,24 @@ class LimitsConfig(Section):
         default=None, gt=0, description="MD time over which labels_per_ps is taken, ps"
     )
 
+    audit_error_kcal_per_mol: float | None = Field(
+        default=None,
+        gt=0,
+        description="left when the RMS of audits' energy errors is below this with 95 % "
+        "confidence (method.md), kcal/mol; needs audits and calibration.audit_every_steps",
+    )
+    audits: int | None = Field(
+        default=None, ge=2, description="audits before audit_error_kcal_per_mol is looked at"
+    )
+
     @model_validator(mode="after")
-    def _rate_has_a_time(self) -> LimitsConfig:
-        if (self.labels_per_ps is None) != (self.quiet_ps is None):
-            given = "quiet_ps" if self.labels_per_ps is None else "labels_per_ps"
-            raise ValueError(
-                f"has {given} alone, expected labels_per_ps and quiet_ps, or neither: give both"
-            )
+    def _pairs_are_whole(self) -> LimitsConfig:
+        for pair in PAIRS:
+            given = [key for key in pair if getattr(self, key) is not None]
+            if len(given) == 1:
+                raise ValueError(
+                    f"has {given[0]} alone, expected {' and '.join(pair)}, or neither: give both"
+                )
         return self
 
     @model_serializer(mode="wrap")

@@ -109,6 +109,16 @@ class RunConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _audits_are_made(self) -> RunConfig:
+        """A rule about audits that are never made would wait for ever."""
+        if self.limits.audits is not None and self.calibration.audit_every_steps is None:
+            raise ValueError(
+                "has limits.audit_error_kcal_per_mol, but no audits, expected "
+                "calibration.audit_every_steps: set it, or remove the limit"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A run without a preset, initial data, guards or limits has the copy it had before these

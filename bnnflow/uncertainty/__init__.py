@@ -1,5 +1,6 @@
 """How uncertain a prediction is, how far to believe that, and when to ask for a label."""
 
+from bnnflow.uncertainty.audits import rms_upper_bound
 from bnnflow.uncertainty.calibration import (
     degrees_of_freedom,
     inflation,
@@ -41,6 +42,7 @@ __all__ = [
     "probability_force_within",
     "probability_within",
     "reduce_members",
+    "rms_upper_bound",
     "update",
     "update_forces",
 ]

@@ -47,6 +47,26 @@ are tasks, and given back after `idle_s` without any. When the coordinator ends,
 cancelled, queued ones too; if it is killed, a watcher beside it does that, and workers that hear
 nothing from it for `heartbeat_threshold_s` end by themselves.
 
+**A coordinator in jobs of its own.** `bnnflow submit` writes the batch script of the coordinator
+(Slurm, PBS Pro, LSF) into `FOLDER/coordinator/` and submits it; `--dry-run` prints it.
+
+```
+bnnflow submit ethanol --site mine                  # a config of a run or a campaign: starts it
+bnnflow submit runs/ethanol --walltime 12:00:00     # a folder: goes on with it
+```
+
+Section `coordinator` says what the job asks for. The coordinator knows its walltime
+(`--stop-after`): it begins no label, update or stretch of MD when less is left than half a minute
+and one and a half times the longest of its kind so far, takes in and commits what runs, closes its
+pools, and exits with 75. The script then submits itself again; it ends with any other code, so with
+0 when all is done, and when three jobs in a row committed nothing. Slurm's warning (SIGUSR1,
+`warning` before the end) brings the end forward where the job is to end sooner. A minute is kept
+for closing. Where `sbatch` or `qsub` cannot be called on compute nodes, or with another scheduler,
+do by hand what the script does: `bnnflow resume FOLDER --stop-after 23h30m`, again while it exits
+with 75. How long the first task of its kind takes nobody knows: it begins. Time that a task waits
+in a queue of the pools counts as nothing: one that starts late there may be cut off, and is done
+again.
+
 **Block end.** A block takes no task that `longest_task` does not leave time for. A task whose block
 is lost all the same (walltime, node failure, scancel) is run again; it does not count as a failure
 of the calculation, and after ten such losses the run stops at its last commit, to be resumed. A
@@ -86,6 +106,7 @@ would outlive a coordinator that is killed. What
 **What was tried.** Slurm 22.05, by `make slurm` on one machine as three nodes: all placements of
 MPI ranks above, Quantum ESPRESSO on two ranks in each of them, a whole run equal bit for bit to one
 on the local site, scancel of a block in mid-label, SIGKILL of a label's worker and of its process,
-a walltime, held jobs, and every end of the coordinator. PBS Pro, LSF and Flux: their
-batch scripts, and pools over stand-ins of their commands; not the schedulers themselves.
+a walltime, held jobs, every end of the coordinator, and a run whose coordinator's jobs submit one
+another. PBS Pro, LSF and Flux: their batch scripts, and pools over stand-ins of their commands; not
+the schedulers themselves.
 """

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from bnnflow.config.page import table
 from executors.pool_config import DftPool, GpuPool, PoolConfig
 from executors.schema.container import ContainerConfig
+from executors.schema.coordinator import CoordinatorConfig
 from executors.schema.guide import GUIDE
 from executors.schema.monitoring import MonitoringConfig
 from executors.schema.mpi import MpiConfig
@@ -26,6 +27,12 @@ TITLES: tuple[tuple[str, str, type[BaseModel], type[BaseModel] | None], ...] = (
         "monitoring",
         "`monitoring`: what Parsl notes about its tasks, for those who know it.",
         MonitoringConfig,
+        None,
+    ),
+    (
+        "coordinator",
+        "`coordinator`: the job that `bnnflow submit` writes and submits.",
+        CoordinatorConfig,
         None,
     ),
     ("A pool", "`pools.gpu`, `pools.dft` and `pools.md`.", PoolConfig, None),

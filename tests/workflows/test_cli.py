@@ -1,6 +1,8 @@
 """The command line: help, exit codes, one line for bad input, and thin delegation."""
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ COMMANDS = [
     "run",
     "campaign",
     "resume",
+    "submit",
     "status",
     "report",
     "validate",
@@ -148,6 +151,12 @@ def test_no_command_prints_help(call):
         (["run", "ethanol", "reference.options.basis=def2-SPV"], ["basis def2-SPV"]),
         (["status", "nowhere"], ["nowhere holds no run"]),
         (["resume", "nowhere"], ["nowhere holds no run"]),
+        (["run", "ethanol", *TBLITE, "--stop-after", "23"], ["'23' is no time", "23h30m"]),
+        (["run", "ethanol", *TBLITE, "--notice", "soon"], ["'soon' is no time"]),
+        (["submit", "ethnol"], ["config 'ethnol' does not exist", "did you mean ethanol?"]),
+        (["submit", "ethanol", *TBLITE], ["site local has no scheduler", "--stop-after"]),
+        (["submit", "ethanol", *TBLITE, "--site", "lumii"], ["did you mean lumi?"]),
+        (["submit", "ethanol", *TBLITE, "--site", "lumi"], ["$BNNFLOW_ACCOUNT"]),
         (["report", "nowhere"], ["nowhere holds no run"]),
         (["validate", "nowhere"], ["nowhere holds no run"]),
         (["export", "nowhere", "out"], ["nowhere holds no run"]),
@@ -232,9 +241,11 @@ def test_run_calls_the_session_and_prints_one_json_object(call, stand_in):
     (configs, how), *rest = calls
     assert rest == []
     assert configs == [load_config(find_config("ethanol"), ["run.seed=7", *TBLITE])]
+    assert how.pop("deadline").end == math.inf
     assert how == {"folders": [Path("runs/ethanol")], "inline": True, "site": None}
     table = call("run", "ethanol", *TBLITE, "run.folder=here", "--site", "cluster")
     assert table.out == "progress\nlabels 3\nreport: here/report.html\n"
+    assert calls[1][1].pop("deadline").end == math.inf
     assert calls[1][1] == {"folders": [Path("here")], "inline": False, "site": "cluster"}
 
 
@@ -248,7 +259,7 @@ def test_resume_validate_and_export_pass_their_arguments_on(call, stand_in, monk
 
     calls = []
     monkeypatch.setattr(cli, "_require", lambda folders: None)
-    monkeypatch.setattr(cli, "_finish", lambda folders, as_json: None)
+    monkeypatch.setattr(cli, "finish", lambda folders, as_json, deadline: 0)
     stand_in("workflows.session", resume=lambda folders, **how: calls.append((folders, how)))
     stand_in("workflows.validation", validate=lambda f, **how: calls.append((f, how)) or Result())
     stand_in("bnnflow.analysis.export", export_run=lambda folder, out: calls.append(out) or out)
@@ -256,12 +267,53 @@ def test_resume_validate_and_export_pass_their_arguments_on(call, stand_in, monk
     assert json.loads(call("validate", "a", "--frames", "20", "--json").out) == {"rmse": 0.5}
     assert call("validate", "a").out == "rmse 0.5\n"
     assert call("export", "a", "out").out == "out\n"
+    assert calls[0][1].pop("deadline").end == math.inf
     assert calls == [
         ([Path("a"), Path("b")], {"inline": True, "site": None, "overrides": ["limits.labels=9"]}),
         (Path("a"), {"frames": 20, "seed": 0, "inline": False, "site": None}),
         (Path("a"), {"frames": 50, "seed": 0, "inline": False, "site": None}),
         Path("out"),
     ]
+
+
+def test_submit_prints_the_script_of_a_run_and_of_a_campaign(call, tmp_path):
+    more = ["--site", "lumi", "--walltime", "12:00:00", "--dry-run"]
+    run = call("submit", "ethanol", "run.seed=7", *TBLITE, *more)
+    assert (run.code, run.err) == (0, "")
+    folder = tmp_path / "runs" / "ethanol"
+    words = "run.seed=7 reference.engine=tblite 'reference.options={}' --folder"
+    assert f"ethanol.yaml {words} {folder} --site lumi --stop-after 11:59:00" in run.out
+    assert f"workflows.cli resume {folder} --site lumi --stop-after 11:59:00" in run.out
+    many = call("submit", "small-molecules", *more)
+    assert "workflows.cli campaign " in many.out and "/campaign.yaml ] || " in many.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_submit_goes_on_with_a_run_that_has_begun(call, tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "runs" / "ethanol")
+    more = ["--site", "lumi", "--dry-run"]
+    again = call("submit", "runs/ethanol", "limits.labels=9", *more)
+    assert again.out.count(f"resume {tmp_path}/runs/ethanol limits.labels=9 --site lumi") == 2
+    assert "holds a run already: `bnnflow submit" in one_line(
+        call("submit", "ethanol", *TBLITE, *more)
+    )
+
+
+def test_a_session_whose_time_is_up_ends_with_75_and_writes_no_report(call, stand_in):
+    def fine_tune(configs, deadline, **how):
+        assert 3 * 3600 - 60 < deadline.end - time.time() <= 3 * 3600
+        deadline.missed = True
+
+    stand_in("workflows.session", fine_tune=fine_tune)
+    stand_in("bnnflow.analysis.report", write_report=None)
+    stand_in(
+        "bnnflow.analysis.status", status=lambda folder: {}, status_table=lambda figures: "status"
+    )
+    ended = call("run", "ethanol", *TBLITE, "--stop-after", "3h")
+    assert (ended.code, ended.out) == (75, "status\n")
+    assert ended.err == (
+        "bnnflow: time is up with work left; `bnnflow resume runs/ethanol` goes on\n"
+    )
 
 
 def test_label_gives_the_energy_of_the_reference_itself(call, tmp_path):

@@ -6,13 +6,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from canned import Answers, first_state, plan
+from canned import Answers, first_state, model_energy, plan, reference_energy, structure
+from scipy import stats
 
 from bnnflow.config.limits import LimitsConfig
 from bnnflow.errors import ConfigError, TaskError
 from bnnflow.records import (
+    Calibration,
     Commit,
+    Estimates,
+    Failure,
     Label,
     Labelled,
     LabelRequest,
@@ -22,6 +27,7 @@ from bnnflow.records import (
     SampleResult,
     Spent,
 )
+from bnnflow.units import to_kcal_per_mol
 from executors.base import Pool
 from workflows.driver import Walker, drive
 from workflows.ledger import Ledger
@@ -68,7 +74,9 @@ class Store:
         return self.commits[-1].state
 
 
-def run(limits: LimitsConfig, answers: Answers, **changes: Any) -> tuple[Store, Ledger, list[str]]:
+def run(
+    limits: LimitsConfig, answers: Answers, state: LoopState | None = None, **changes: Any
+) -> tuple[Store, Ledger, list[str]]:
     store, said = Store(), []
     pools = SimulatedPools(
         dict.fromkeys(Pool, 4), seconds=seconds, answer=answered(answers), chains_per_task=2
@@ -77,7 +85,7 @@ def run(limits: LimitsConfig, answers: Answers, **changes: Any) -> tuple[Store, 
     ledger = Ledger(NODES, timestep_fs=made.dynamics.timestep_fs)
     walker = Walker(
         "w",
-        fine_tune(first_state(), made),
+        fine_tune(state or first_state(), made),
         store,  # type: ignore[arg-type]
         on_commit=ledger.observe,
         on_leave=said.append,
@@ -130,6 +138,70 @@ def test_a_quiet_run_ends() -> None:
     some = LimitsConfig(labels_per_ps=100.0, quiet_ps=0.010)  # one in 10 fs is quiet enough
     store, _, said = run(some, Answers(uncertain=[3, 9]))
     assert 23 <= store.state.checkpoint.step < 28 and "1 labels in the last" in said[0]
+
+
+AUDIT_ERRORS = (0.2, -0.2, 0.2, 0.02, -0.02, 0.02, -0.02, 0.02, -0.02, 0.02)
+"""Of the ten audits of `audited`, eV."""
+
+
+class Missing(Answers):
+    """A reference from which the prediction of each audit is off by its entry of AUDIT_ERRORS."""
+
+    def label(self, request: LabelRequest) -> Label | Failure:
+        found = super().label(request)
+        number = int(request.directory.split("/")[-1])
+        if number == 0:
+            return found
+        shift = model_energy(structure(0), 0) - reference_energy(structure(0))
+        predicted = model_energy(request.structure, number)  # the ensemble knows as many labels
+        return replace(found, energy=predicted - shift - AUDIT_ERRORS[number - 1])
+
+
+def audited(limits: LimitsConfig) -> tuple[Store, Ledger, list[str]]:
+    """Forty steps, every fourth audited, and none that is not trusted."""
+    prior = Calibration(1.5, 10.0)
+    begun = replace(first_state(), estimates=Estimates(prior, ()))
+    return run(limits, Missing(), begun, audit_every_steps=4, threshold=3.0)
+
+
+def bound_kcal(n: int, look: int) -> float:
+    """By hand, with scipy's quantile."""
+    quantile = stats.chi2.ppf(0.05 / (look * (look + 1)), df=n)
+    return to_kcal_per_mol(float(np.sqrt(np.sum(np.square(AUDIT_ERRORS[:n])) / quantile)))
+
+
+@pytest.mark.parametrize(("first", "left_at"), [(4, 6), (4, 10), (8, 8), (2, 9)])
+def test_a_run_ends_once_its_audits_have_established_its_accuracy(first: int, left_at: int) -> None:
+    """Left at the first audit whose bound is below what is wanted."""
+    bounds = {n: bound_kcal(n, n - first + 1) for n in range(first, 11)}
+    assert all(bounds[n] > bounds[left_at] for n in range(first, left_at))
+    wanted = 1.0001 * bounds[left_at]
+    store, ledger, said = audited(LimitsConfig(audit_error_kcal_per_mol=wanted, audits=first))
+    assert said == [
+        f"RMS error of {left_at} audits is below {bounds[left_at]:.3g} kcal/mol with 95 % "
+        f"confidence, wanted {wanted:g}"
+    ]
+    assert ledger.audit_errors == pytest.approx(AUDIT_ERRORS[:left_at])
+    state = store.state
+    assert state.phase.value == "propagate" and state.ensemble is not None
+    assert state.ensemble.version == len(ledger.label_steps)  # the last label has been learnt from
+
+
+def test_an_accuracy_that_is_not_established_lets_a_run_go_to_its_end() -> None:
+    bounds = [bound_kcal(n, n - 3) for n in range(4, 11)]
+    limits = LimitsConfig(audit_error_kcal_per_mol=0.999 * min(bounds), audits=4)
+    store, ledger, said = audited(limits)
+    assert not said and store.state.phase.value == "done" and len(ledger.audit_errors) == 10
+
+
+def test_requested_labels_say_nothing_of_the_frames_that_were_trusted() -> None:
+    ledger = Ledger(NODES, 1.0)
+    label = SimpleNamespace(seconds=1.0)
+    rows = ((Reason.UNCERTAIN, 9.0), (Reason.AUDIT, 0.5), (Reason.GUARD, 7.0))
+    for step, (reason, error) in enumerate(rows):
+        event = Labelled("x", step, label, None, 0.0, error, first_state().calibration, reason)  # type: ignore[arg-type]
+        ledger.observe(Commit(first_state(), (event,)))
+    assert ledger.audit_errors == [0.5]
 
 
 def ledgers_of_three() -> dict[str, Ledger]:
@@ -222,3 +294,31 @@ def test_a_rate_without_a_time_is_refused() -> None:
     assert plain.digest() == limited.digest()
     with pytest.raises(ConfigError, match="quiet_ps"):
         parse_config({**values, "limits": {"labels_per_ps": 1.0}})
+    with pytest.raises(ConfigError, match="has audits alone, expected audit_error_kcal_per_mol"):
+        parse_config({**values, "limits": {"audits": 10}})
+
+
+def test_a_rule_about_audits_that_are_never_made_is_refused() -> None:
+    from bnnflow.config import parse_config, with_limits
+    from bnnflow.config.campaign_loading import parse_campaign
+
+    values = {
+        "material": {"structure": "H2O"},
+        "threshold": {"energy_kcal_per_mol": 1.0},
+        "dynamics": {"temperature_K": 300, "length_ps": 0.1},
+        "reference": {"engine": "tblite", "options": {"method": "GFN1-xTB"}},
+    }
+    rule = {"audit_error_kcal_per_mol": 1.0, "audits": 10}
+    missing = "no audits, expected calibration.audit_every_steps"
+    with pytest.raises(ConfigError, match=missing) as caught:
+        parse_config({**values, "limits": rule})
+    assert "\n" not in str(caught.value)
+    audited = parse_config({**values, "limits": rule, "calibration": {"audit_every_steps": 5}})
+    assert audited.limits.audits == 10
+    given = [f"limits.{key}={value}" for key, value in rule.items()]
+    with pytest.raises(ConfigError, match=missing):
+        with_limits(parse_config(values), given)
+    campaign = {**values, "name": "c", "materials": [{"structure": "H2O"}], "budget": rule}
+    del campaign["material"]
+    with pytest.raises(ConfigError, match=r"budget\.audits"):
+        parse_campaign(campaign)

@@ -37,6 +37,7 @@ from bnnflow.records import (
 from executors.base import Pool
 from workflows.campaign import resume_campaign, start_campaign
 from workflows.commons import Commons
+from workflows.deadline import Deadline
 from workflows.driver import Walker, drive
 from workflows.otf import fine_tune
 from workflows.session import newest_ensemble, resume
@@ -106,10 +107,12 @@ class Group:
         self.settings = {"n_steps": 20, "segment_steps": 2, "threshold": 5.0, **changes}
         self.share = Share("material")
 
+    def loops(self) -> list[Walker]:
+        return [self._curator(), *map(self._walker, range(len(self.names)))]
+
     def run(self) -> Group:
-        walkers = [self._curator(), *map(self._walker, range(len(self.names)))]
         try:
-            drive(walkers, self.pools, inbox=self.pools)
+            drive(self.loops(), self.pools, inbox=self.pools)
         except Exception:
             if not self.errors:
                 raise
@@ -141,6 +144,8 @@ class Group:
                 self.commons.fail(error)
 
         walker.on_stop, walker.on_commit = stop, lambda _: None
+        if walker.name == "curator":
+            walker.on_late = lambda _: self.commons.give_up()
         return walker
 
     @property
@@ -424,3 +429,16 @@ def test_initial_data_of_one_walker_are_learnt_by_all(model: Path, tmp_path: Pat
         "initial",
     ]
     assert len(read_run(folder / "runs" / "H2O-w1").state.labels) >= 3
+
+
+def test_a_deadline_leaves_walkers_with_their_curator() -> None:
+    """The second update does not fit any more: whoever waits for it is left, and nothing hangs."""
+    answers = of_walker([Answers([7]), Answers([3])])
+    whole = Group(answers, 2).run()
+    group = Group(answers, 2)
+    deadline = Deadline(end=0.5 * whole.pools.now())
+    walkers = group.loops()
+    drive(walkers, group.pools, inbox=group.pools, deadline=deadline)
+    assert deadline.missed and not group.errors
+    assert group.pools.now() <= deadline.end + UPDATE_S
+    assert not any(store.state.phase is Phase.DONE for store in group.walkers)
