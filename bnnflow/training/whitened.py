@@ -205,7 +205,7 @@ class WhitenedResiduals:
 
 def _whitened(output: Output, posterior: Posterior, index: Tensor, force_std: Tensor) -> Tensor:
     data = posterior.data
-    energy = (output.energy - data.energy[index]) / posterior.energy_std
+    energy = (output.energy - data.energy[index]) / posterior.energy_std_of(index)
     forces = (output.forces - data.forces[index]) / force_std.unsqueeze(-1)
     forces = forces * data.force_mask[index].unsqueeze(-1)
     rows = [energy.unsqueeze(-1), forces.flatten(2)]
