@@ -64,7 +64,9 @@ class LabelledSet:
         otherwise.
         """
         graphs = graph_batch(potential, [label.structure for label in labels])
-        of_each = energy_shift if isinstance(energy_shift, Sequence) else [energy_shift] * len(labels)
+        of_each = (
+            energy_shift if isinstance(energy_shift, Sequence) else [energy_shift] * len(labels)
+        )
         shifted = [
             shifted_energy(label.energy, shift, float32=float32_energies)
             for label, shift in zip(labels, of_each, strict=True)
