@@ -183,9 +183,8 @@ def _most_uncertain(request: SelectRequest) -> tuple[int, ...]:
             "lower potential.prior_std, or set initial.select to farthest"
         )
     first, *others = energies[:, sound]
-    return most_uncertain(
-        np.stack(others), first, noise_std=prior.energy_std, n_frames=request.n_frames
-    )
+    noise_std = float(np.mean(prior.energy_std))  # a run has one for all its labels
+    return most_uncertain(np.stack(others), first, noise_std=noise_std, n_frames=request.n_frames)
 
 
 @_recorded("predict")

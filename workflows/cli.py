@@ -202,6 +202,47 @@ def resume(
 
 
 @app.command()
+def merge(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER|KEY=VALUE",
+            help="Run and campaign folders of one level of theory; sampler.chains=4 changes the "
+            "sampler.",
+        ),
+    ],
+    into: Annotated[Path, typer.Option(help="Folder of the merged model, its ensemble and card.")],
+    hold_out: Annotated[
+        str, typer.Option(metavar="NAME,NAME", help="Materials to judge by, not to learn from.")
+    ] = "",
+    most_labels: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many, dealt evenly over the runs.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the chains.")] = 1,
+    site: Site = None,
+    inline: Inline = False,
+    as_json: Json = False,
+) -> None:
+    """Merge the labels of runs into one foundation model, so that the next one starts better."""
+    from bnnflow.config.loading import sampler_of
+    from workflows.merge import merge as merge_runs
+
+    changes = [text for text in targets if "=" in text and not Path(text).exists()]
+    with stdout_for_figures(as_json):
+        result = merge_runs(
+            [text for text in targets if text not in changes],
+            into=into,
+            hold_out=[name for name in hold_out.split(",") if name],
+            sampler=sampler_of(changes),
+            most_labels=most_labels,
+            seed=seed,
+            inline=inline,
+            site=site,
+        )
+    show({"model": result.model, **result.card}, result.table, as_json)
+
+
+@app.command()
 def status(
     folders: Annotated[list[Path], typer.Argument(help="Run or campaign folders.")],
     as_json: Json = False,

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 
-def energy_nll(*, energy: Tensor, target: Tensor, std: float) -> Tensor:
-    """-log N(target | energy, std^2) per frame (..., b); energy, target: (..., b) eV; std: eV."""
-    return 0.5 * ((energy - target) / std).square() + math.log(std)
+def energy_nll(*, energy: Tensor, target: Tensor, std: float | Tensor) -> Tensor:
+    """-log N(target | energy, std^2) per frame (..., b); energy, target: (..., b) eV; std: eV,
+    one or (..., b)."""
+    log_std = std.log() if isinstance(std, Tensor) else math.log(std)
+    return 0.5 * ((energy - target) / std).square() + log_std
 
 
 def force_nll(*, forces: Tensor, target: Tensor, std: Tensor, mask: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bnnflow.config.messages import one_line
 from bnnflow.config.run import RunConfig
-from bnnflow.config.sections import SCHEDULES, without_unused
+from bnnflow.config.sections import SCHEDULES, SamplerConfig, without_unused
 from bnnflow.config.yaml_values import parse_yaml
 from bnnflow.errors import ConfigError, StructureError
 from bnnflow.materials import is_structure_name
@@ -66,6 +66,18 @@ def with_limits(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     given = config.limits.model_dump()
     values = overridden({"limits": given}, overrides)
     return _validated(config.model_dump(mode="json") | values, "overrides")
+
+
+def sampler_of(overrides: Sequence[str]) -> SamplerConfig:
+    """The default sampler with `sampler.KEY=VALUE` set; raises ConfigError."""
+    for text in overrides:
+        if not text.startswith("sampler."):
+            raise ConfigError(f"override '{text}' is not sampler.KEY=VALUE: write it so")
+    values = overridden({"sampler": {}}, overrides)["sampler"]
+    try:
+        return SamplerConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"sampler: {one_line(error, SamplerConfig)}") from error
 
 
 def _as_meant(values: dict[str, Any]) -> dict[str, Any]:

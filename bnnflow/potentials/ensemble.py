@@ -146,6 +146,12 @@ def load_member(spec: PotentialSpec, ensemble: EnsembleRef, chain: int) -> Tenso
     return full
 
 
+def mean_of_members(spec: PotentialSpec, ensemble: EnsembleRef, chains: Sequence[int]) -> Tensor:
+    """(P,) the parameters of some members, averaged; raises as `load_member`."""
+    members = [load_member(spec, ensemble, chain) for chain in chains]
+    return torch.stack(members).double().mean(0).to(members[0])
+
+
 def _arrays(path: Path) -> dict[str, Tensor]:
     try:
         arrays: dict[str, Tensor] = load_file(str(path))

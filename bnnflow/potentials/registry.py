@@ -116,6 +116,26 @@ def load_potential(spec: PotentialSpec) -> Potential:
     """
     if spec.dtype not in _DTYPES:
         raise ModelError(f"dtype is {spec.dtype!r}, expected one of {', '.join(_DTYPES)}")
+    return _on_device(_opened(spec), check_device(spec.device))
+
+
+def open_mace(spec: PotentialSpec) -> torch.nn.Module:
+    """mace-torch's module of a MACE model, in the dtype of its file; raises as `load_potential`."""
+    return _open(_checked_file(spec), trusted=_trusted(spec))
+
+
+def _opened(spec: PotentialSpec) -> Callable[[], Potential]:
+    """Read a model; each call makes a potential of its own."""
+    dtype = _DTYPES[spec.dtype]
+    if model_family(spec.model) == "chgnet":
+        arrays = chgnet_files.load_chgnet(_checked_file(spec))
+        return lambda: ChgnetPotential(arrays, dtype=dtype)
+    model = open_mace(spec)
+    return lambda: MacePotential(copy.deepcopy(model), dtype=dtype)
+
+
+def _checked_file(spec: PotentialSpec) -> Path:
+    """The file of a model, fetched where it can be, with the checksum that is expected."""
     path = locate(spec.model)
     family, _, name = spec.model.partition(":")
     if family in _LOADERS and not path.is_file():
@@ -123,18 +143,11 @@ def load_potential(spec: PotentialSpec) -> Potential:
     if not path.is_file():
         raise ModelError(_missing(spec.model, path))
     _check(path, spec)
-    make = _opened(path, spec, trusted=family in _LOADERS or spec.allow_pickle)
-    return _on_device(make, check_device(spec.device))
+    return path
 
 
-def _opened(path: Path, spec: PotentialSpec, *, trusted: bool) -> Callable[[], Potential]:
-    """Read a model; each call makes a potential of its own."""
-    dtype = _DTYPES[spec.dtype]
-    if model_family(spec.model) == "chgnet":
-        arrays = chgnet_files.load_chgnet(path)
-        return lambda: ChgnetPotential(arrays, dtype=dtype)
-    model = _open(path, trusted=trusted)
-    return lambda: MacePotential(copy.deepcopy(model), dtype=dtype)
+def _trusted(spec: PotentialSpec) -> bool:
+    return spec.model.partition(":")[0] in _LOADERS or spec.allow_pickle
 
 
 def _on_device(make: Callable[[], Potential], device: torch.device) -> Potential:

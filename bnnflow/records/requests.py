@@ -166,7 +166,8 @@ class SampleRequest:
     task; labels: label folders of the data set, oldest first (the last one is the newest frame);
     n_known: how many of them `previous` has seen already;
     energy_shift: eV, added to every reference energy; energy_std: fixed likelihood std of each
-    label's energy, eV; prior_std: sigma_TL, with `rto` times a factor of each weight;
+    label's energy, eV; both of all labels, or one per label where materials are merged;
+    prior_std: sigma_TL, with `rto` times a factor of each weight;
     head_prior_std: of the added heads' parameters, None: the same; directory: of the new version;
     faults: of published code, to reproduce; fresh: chains that start anew, from no last sample;
     attempt: which of several of the same update, each with streams of randomness of its own.
@@ -178,8 +179,8 @@ class SampleRequest:
     n_members: int
     version: int
     labels: tuple[str, ...]
-    energy_shift: float
-    energy_std: float
+    energy_shift: float | tuple[float, ...]
+    energy_std: float | tuple[float, ...]
     prior_std: float
     schedule: ScheduleSpec | RtoSpec
     seed: int

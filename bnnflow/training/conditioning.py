@@ -82,15 +82,16 @@ def _change_of_scale(
     prior = whole.posterior.prior
     mean, std = (float(value[whole.force_scale]) for value in (prior.mean, prior.std))
     present = mean + std * float(start[0, whole.force_scale])
+    inner = gram(jacobian)[0]
     drawn = draw_log_scale(
-        gram(jacobian)[0],
+        inner,
         rows[0] - (jacobian[0] @ start[0].to(jacobian)).double(),
         whole.force_rows,
         present=present,
         prior_mean=mean,
         prior_std=std,
         quantile=quantile,
-        silent=whole.silent_forces,
+        silent=whole.silent_forces(inner),
     )
     return drawn - present
 

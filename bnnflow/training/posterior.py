@@ -55,16 +55,21 @@ class LabelledSet:
         potential: Potential,
         labels: Sequence[Label],
         *,
-        energy_shift: float,
+        energy_shift: float | Sequence[float],
         float32_energies: bool = False,
     ) -> LabelledSet:
         """Build from labels.
 
-        energy_shift: eV, added to every reference energy, in float64 if not told otherwise.
+        energy_shift: eV, added to every reference energy, or one per label; in float64 if not told
+        otherwise.
         """
         graphs = graph_batch(potential, [label.structure for label in labels])
+        of_each = (
+            energy_shift if isinstance(energy_shift, Sequence) else [energy_shift] * len(labels)
+        )
         shifted = [
-            shifted_energy(label.energy, energy_shift, float32=float32_energies) for label in labels
+            shifted_energy(label.energy, shift, float32=float32_energies)
+            for label, shift in zip(labels, of_each, strict=True)
         ]
         energy = torch.tensor(shifted, dtype=torch.float64)
         forces = np.zeros(tuple(graphs.positions.shape))
@@ -89,8 +94,8 @@ class Posterior:
     """Gradient of the negative log posterior of k chains, divided by N (METHOD 3).
 
     data: the labelled frames; base: (P,) values of the parameters that are not sampled;
-    active: (P,) bool; prior: over the active ones; energy_std: eV; off_diagonal_count: times that
-    an off-diagonal stress component enters the likelihood.
+    active: (P,) bool; prior: over the active ones; energy_std: eV, of all labels or
+    (N,); off_diagonal_count: times that an off-diagonal stress component enters the likelihood.
     """
 
     potential: Potential
@@ -98,7 +103,7 @@ class Posterior:
     base: Tensor
     active: Tensor
     prior: GaussianPrior
-    energy_std: float
+    energy_std: float | Tensor
     off_diagonal_count: int = 1
 
     def gradient(self, theta: Tensor, minibatch: Minibatch) -> Tensor:
@@ -159,10 +164,16 @@ class Posterior:
             create_graph=theta.requires_grad,
         )
 
+    def energy_std_of(self, index: Tensor) -> float | Tensor:
+        """Likelihood std, eV, of the energies of frames (k, b): of all, or (k, b)."""
+        std = self.energy_std
+        return std[index] if isinstance(std, Tensor) else std
+
     def _nll(self, output: Output, index: Tensor) -> Tensor:
         """(k, b) negative log-likelihood of each frame drawn."""
         data = self.data
-        nll = energy_nll(energy=output.energy, target=data.energy[index], std=self.energy_std)
+        std = self.energy_std_of(index)
+        nll = energy_nll(energy=output.energy, target=data.energy[index], std=std)
         nll = nll + force_nll(
             forces=output.forces,
             target=data.forces[index],

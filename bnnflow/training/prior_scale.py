@@ -21,6 +21,7 @@ from torch import Tensor
 from bnnflow.potentials import Potential
 from bnnflow.potentials.ensemble import graph_batch
 from bnnflow.records import Structure
+from bnnflow.training.compositions import one_of_each
 from bnnflow.training.prior_shape import displaced, prior_shape
 
 SHARE_OF_WEIGHTS = 0.5
@@ -58,15 +59,15 @@ def suggest_prior_std(
 
     structures: frames on which the spread is taken, of the elements to be simulated; periodic ones
     are displaced first, for on the sites of a crystal no weights make a force. power: of the
-    prior's shape (`prior_shape`), which is that of the first frame. The result follows from the
-    model, the frames and the seed.
+    prior's shape (`prior_shape`), which is that of one frame of every composition. The result
+    follows from the model, the frames and the seed.
     """
     batch = graph_batch(potential, _with_forces(structures, seed))
     elements = sorted({int(z) for structure in structures for z in structure.numbers})
     active = potential.active(tuple(elements))
     mean = potential.prior_mean()
     heads = potential.heads()
-    shape = prior_shape(potential, structures[0], power=power).to(mean)
+    shape = prior_shape(potential, one_of_each(structures), power=power).to(mean)
     drawn = torch.randn(DRAWS, len(mean), generator=torch.Generator().manual_seed(seed)).to(mean)
     outputs = functools.partial(potential.evaluate, batch=batch, stress=False, create_graph=False)
     centre = outputs(mean.unsqueeze(0))

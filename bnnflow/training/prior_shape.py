@@ -11,6 +11,7 @@ divided by the gradients' root mean square, as SGHMC's are, moves weights like p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -36,25 +37,33 @@ LEAST_SENSITIVE = 0.03
 
 
 def prior_shape(
-    potential: Potential, structure: Structure, *, power: float, seed: int = 0
+    potential: Potential, structures: Sequence[Structure], *, power: float, seed: int = 0
 ) -> Tensor:
     """(P,) float64: std of every parameter over sigma_TL; 1 for heads and absent elements.
 
-    structure: from which the frames are made; power: 0 gives ones throughout. The factor is such
-    that energies and forces spread, to first order, as under an isotropic prior of sigma_TL. The
-    result follows from the model, the structure and the seed.
+    structures: one of every composition, from which the frames are made; power: 0 gives ones
+    throughout. A weight's sensitivity is that in the compositions whose elements it acts on, so
+    that a rare element does not have wide weights for being rare. The factor is such that energies
+    and forces spread, to first order, as under an isotropic prior of sigma_TL. The result follows
+    from the model, the structures and the seed.
     """
     mean = potential.prior_mean()
     shape = torch.ones(mean.shape, dtype=torch.float64)
     if not power:
         return shape
-    elements = tuple(sorted({int(z) for z in structure.numbers}))
-    weights = potential.active(elements).cpu() & ~potential.heads().cpu()
-    squares = mean_square_slopes(potential, structure, seed=seed).cpu()[weights]
+    acts = torch.stack([_active(potential, structure) for structure in structures])
+    weights = acts.any(0) & ~potential.heads().cpu()
+    slopes = [mean_square_slopes(potential, each, seed=seed).cpu() for each in structures]
+    squares = ((torch.stack(slopes) * acts).sum(0) / acts.sum(0).clamp(min=1))[weights]
     relative = squares.clamp(min=LEAST_SENSITIVE**2 * squares.mean()) ** (-0.5 * power)
     spread = (squares.sum() / (relative.square() * squares).sum()).sqrt()
     shape[weights] = spread * relative
     return shape
+
+
+def _active(potential: Potential, structure: Structure) -> Tensor:
+    """(P,) bool: parameters that act on the elements of a structure."""
+    return potential.active(tuple(sorted({int(z) for z in structure.numbers}))).cpu()
 
 
 def mean_square_slopes(potential: Potential, structure: Structure, *, seed: int) -> Tensor:

@@ -15,6 +15,7 @@ from bnnflow.errors import NonFiniteError
 from bnnflow.potentials import Potential, load_potential
 from bnnflow.potentials.ensemble import load_member, member_path, save_member
 from bnnflow.records import Label, RtoSpec, SampleRequest, SampleResult
+from bnnflow.training.compositions import one_of_each
 from bnnflow.training.moved import Moved, stream
 from bnnflow.training.posterior import LabelledSet, Posterior
 from bnnflow.training.prior_shape import prior_shape
@@ -105,8 +106,8 @@ def posterior_of(request: SampleRequest, potential: Potential, labels: list[Labe
     heads = potential.heads().to(device)
     std = torch.where(heads, request.head_prior_std or request.prior_std, request.prior_std)
     if isinstance(request.schedule, RtoSpec):
-        first = labels[0].structure
-        shape = prior_shape(potential, first, power=request.schedule.prior_power)
+        materials = one_of_each([label.structure for label in labels])
+        shape = prior_shape(potential, materials, power=request.schedule.prior_power)
         std = std * shape.to(std)
         scale = potential.force_scale().to(device)
         std[scale] = math.log(request.schedule.force_std_factor)
@@ -117,9 +118,14 @@ def posterior_of(request: SampleRequest, potential: Potential, labels: list[Labe
         base=mean,
         active=active,
         prior=GaussianPrior.of(mean[active], std[active]),
-        energy_std=request.energy_std,
+        energy_std=_of_labels(request.energy_std, mean),
         off_diagonal_count=request.faults.off_diagonal_count,
     )
+
+
+def _of_labels(value: float | tuple[float, ...], like: torch.Tensor) -> float | torch.Tensor:
+    """A number for all labels as it is, one for each as a tensor."""
+    return like.new_tensor(value) if isinstance(value, tuple) else value
 
 
 def _data(request: SampleRequest, potential: Potential, labels: list[Label]) -> LabelledSet:

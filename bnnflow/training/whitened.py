@@ -15,7 +15,7 @@ from torch import Tensor
 from bnnflow.potentials import Output
 from bnnflow.training.jacobian_memory import rows_per_frame
 from bnnflow.training.posterior import Posterior
-from bnnflow.training.rigid import joined_to_images, rigid_motions
+from bnnflow.training.silent import silent_directions
 from bnnflow.units import STRESS_STD
 
 SIDE_BY_SIDE = 8
@@ -47,18 +47,12 @@ class WhitenedPosterior:
         kept[:, 1 : 1 + 3 * mask.shape[1]] = mask.bool().repeat_interleave(3, dim=1)
         return kept.flatten()
 
-    @property
-    def silent_forces(self) -> int:
-        """Directions of all frames in which neither labels nor predictions have a force."""
-        data, cutoff = self.posterior.data, self.posterior.potential.cutoff
-        graphs = data.graphs
-        return sum(
-            rigid_motions(
-                graphs.positions[frame][data.force_mask[frame].bool()].cpu(),
-                periodic=joined_to_images(graphs.edges[frame], graphs.shifts[frame], cutoff=cutoff),
-            )
-            for frame in range(self.n_frames)
-        )
+    def silent_forces(self, gram: Tensor) -> int:
+        """Directions of all frames in which neither labels nor predictions have a force.
+
+        gram: (M, M), J Jᵀ of a chain's residuals (`silent`).
+        """
+        return silent_directions(gram, self.force_rows, self.n_frames)
 
     @property
     def force_scale(self) -> Tensor:
@@ -205,7 +199,7 @@ class WhitenedResiduals:
 
 def _whitened(output: Output, posterior: Posterior, index: Tensor, force_std: Tensor) -> Tensor:
     data = posterior.data
-    energy = (output.energy - data.energy[index]) / posterior.energy_std
+    energy = (output.energy - data.energy[index]) / posterior.energy_std_of(index)
     forces = (output.forces - data.forces[index]) / force_std.unsqueeze(-1)
     forces = forces * data.force_mask[index].unsqueeze(-1)
     rows = [energy.unsqueeze(-1), forces.flatten(2)]

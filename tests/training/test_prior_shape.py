@@ -54,7 +54,7 @@ def test_slopes_agree_with_row_by_row_derivatives(
 def test_linear_spread_is_that_of_one_width_for_all(tiny_double: Tiny) -> None:
     water = molecules()[0]
     squares = mean_square_slopes(tiny_double.potential, water, seed=0)
-    shape = prior_shape(tiny_double.potential, water, power=0.5)
+    shape = prior_shape(tiny_double.potential, [water], power=0.5)
     weights = tiny_double.potential.active((1, 8)) & ~tiny_double.potential.heads()
     spread = (shape.square() * squares)[weights].sum() / squares[weights].sum()
     assert float(spread) == pytest.approx(1.0, rel=1e-9)
@@ -65,7 +65,7 @@ def test_width_falls_with_sensitivity_by_the_power(tiny_double: Tiny) -> None:
     water = molecules()[0]
     squares = mean_square_slopes(tiny_double.potential, water, seed=0)
     weights = tiny_double.potential.active((1, 8)) & ~tiny_double.potential.heads()
-    shape = prior_shape(tiny_double.potential, water, power=0.4)
+    shape = prior_shape(tiny_double.potential, [water], power=0.4)
     least = (module.LEAST_SENSITIVE**2 * squares[weights].mean()).item()
     felt = weights & (squares > least)
     product = shape[felt] * squares[felt] ** 0.2
@@ -75,17 +75,17 @@ def test_width_falls_with_sensitivity_by_the_power(tiny_double: Tiny) -> None:
 
 def test_heads_absent_elements_and_power_zero_are_left_alone(tiny_double: Tiny) -> None:
     water, potential = molecules()[0], tiny_double.potential
-    shape = prior_shape(potential, water, power=0.4)
+    shape = prior_shape(potential, [water], power=0.4)
     others = potential.heads() | ~potential.active((1, 8))
     assert others.any() and torch.equal(shape[others], torch.ones(int(others.sum())).double())
     assert (shape[~others] != 1.0).all()
-    flat = prior_shape(potential, water, power=0.0)
+    flat = prior_shape(potential, [water], power=0.0)
     assert torch.equal(flat, torch.ones(len(flat), dtype=torch.float64))
 
 
 def test_same_model_structure_and_seed_same_shape(tiny_double: Tiny) -> None:
     water = molecules()[0]
-    one, again = (prior_shape(tiny_double.potential, water, power=0.4) for _ in range(2))
+    one, again = (prior_shape(tiny_double.potential, [water], power=0.4) for _ in range(2))
     assert torch.equal(one, again)
-    other = prior_shape(tiny_double.potential, water, power=0.4, seed=1)
+    other = prior_shape(tiny_double.potential, [water], power=0.4, seed=1)
     assert not torch.equal(one, other) and float((one / other).log().abs().median()) < 0.3

@@ -131,13 +131,16 @@ def test_next_update_starts_from_the_last_samples(request_for, labels: list[Labe
     assert torch.all(moved < (members(anew) - start).norm(dim=1))
 
 
-def test_prior_has_the_shape_of_the_first_label(
+def test_prior_has_the_shape_of_the_first_label_of_each_composition(
     request_for, labels: list[Label], tiny_single: Tiny
 ) -> None:
     potential, heads = tiny_single.potential, tiny_single.potential.heads()
-    for count in (1, 2):
-        posterior = posterior_of(request_for(""), potential, labels[:count])
-        shape = prior_shape(potential, labels[0].structure, power=STILL.prior_power).float()
+    moved = replace(labels[0].structure, positions=1.02 * labels[0].structure.positions)
+    again = replace(labels[0], structure=moved)
+    for data, of_each in ((labels[:1], 1), ([labels[0], again], 1), (labels[:2], 2)):
+        posterior = posterior_of(request_for(""), potential, data)
+        first = [label.structure for label in data[:of_each]]
+        shape = prior_shape(potential, first, power=STILL.prior_power).float()
         weights = posterior.active & ~heads
         expected = (PRIOR_STD * shape)[weights]
         torch.testing.assert_close(posterior.prior.std[~heads[posterior.active]], expected)

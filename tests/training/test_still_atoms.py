@@ -78,15 +78,16 @@ def median_scale(whole: WhitenedPosterior) -> float:
     """Change of log sigma, whose prior is as wide as a factor of three."""
     phi = torch.zeros(1, len(whole.posterior.prior.mean), dtype=torch.float64)
     problem = whole.residuals(whole.force_std(phi))
+    inner = gram(problem.jacobian(phi))[0]
     return draw_log_scale(
-        gram(problem.jacobian(phi))[0],
+        inner,
         problem.residual(phi)[0],
         whole.force_rows,
         present=0.0,
         prior_mean=0.0,
         prior_std=math.log(3.0),
         quantile=0.5,
-        silent=whole.silent_forces,
+        silent=whole.silent_forces(inner),
     )
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from made_up_posterior import CHAINS, negative_log_posterior
-from tiny_mace import Tiny, crystal, molecules
+from tiny_mace import Tiny
 
 from bnnflow.records import Label
 from bnnflow.training.posterior import Posterior
-from bnnflow.training.rigid import joined_to_images, rigid_motions
 from bnnflow.training.whitened import WhitenedPosterior
 
 
@@ -152,44 +149,3 @@ def test_force_rows_are_those_of_real_atoms(whole: WhitenedPosterior) -> None:
     n_atoms = whole.posterior.data.graphs.mask.sum(-1)
     assert not per_frame[:, 0].any()
     assert per_frame.sum(-1).tolist() == (3 * n_atoms).tolist()
-
-
-def test_forces_are_silent_along_rigid_motions(whole: WhitenedPosterior, phi: torch.Tensor) -> None:
-    """The force rows of a frame's Jacobian have the rank that is left, for 8 chains' parameters."""
-    problem = whole.residuals(whole.force_std(phi))
-    rows = problem.jacobian(phi)[0] * (1.0 / whole.posterior.prior.std)
-    frames = rows.unflatten(0, (whole.n_frames, -1))
-    real = whole.force_rows.unflatten(0, (whole.n_frames, -1))
-    ranks = [
-        int(torch.linalg.matrix_rank(f[r], rtol=1e-9)) for f, r in zip(frames, real, strict=True)
-    ]
-    assert int(whole.force_rows.sum()) - sum(ranks) == whole.silent_forces
-
-
-@pytest.mark.parametrize(
-    ("positions", "periodic", "expected"),
-    [
-        ([[0.0, 0.0, 0.0]], False, 3),
-        ([[0.0, 0.0, 0.0], [0.7, 0.3, -0.4]], False, 5),
-        ([[0.0, 0.0, 0.0], [0.7, 0.3, -0.4], [0.0, 1.0, 0.0]], False, 6),
-        ([[0.0, 0.0, 0.0], [0.7, 0.3, -0.4], [0.0, 1.0, 0.0]], True, 3),
-    ],
-)
-def test_rigid_motions(positions: list[list[float]], periodic: bool, expected: int) -> None:
-    assert rigid_motions(torch.tensor(positions), periodic=periodic) == expected
-
-
-@pytest.mark.parametrize(
-    ("periodic", "vacuum", "expected"),
-    [((), 0.0, False), ((0, 1), 0.0, True), ((0, 1, 2), 0.0, True), ((0, 1, 2), 40.0, False)],
-)
-def test_images_count_where_they_are_seen(
-    tiny_single: Tiny, periodic: tuple[int, ...], vacuum: float, expected: bool
-) -> None:
-    """A slab sees its images along the surface, a molecule in a large box sees none."""
-    solid = crystal()
-    pbc = np.isin(np.arange(3), periodic)
-    frame = replace(solid, pbc=pbc, cell=solid.cell + vacuum * np.eye(3))
-    graphs = tiny_single.batch([frame, molecules()[1]])
-    found = joined_to_images(graphs.edges[0], graphs.shifts[0], cutoff=tiny_single.potential.cutoff)
-    assert found is expected
