@@ -133,10 +133,10 @@ class Ledger:
                 self._use(Pool.DFT, label.seconds)
             case Updated(results=results):
                 self._use(Pool.GPU, sum(result.seconds for result in results))
-            case Failed(failure=failure):
+            case Failed(failure=failure) if failure.task not in ("explore", "select"):
                 self._use(POOL_OF_TASK[failure.task], failure.seconds)
             case Spent(kind=kind, start_s=start, seconds=seconds):
-                if kind == "explore":  # no other event tells of it
+                if kind == "explore":  # no other event tells of what went well
                     self._use(Pool.MD, seconds)
                 for clock in self.clocks:
                     clock.pass_by(start, seconds)

@@ -68,3 +68,10 @@ def test_ensemble_is_found_after_the_folder_was_moved(make_run, tmp_path) -> Non
 def test_no_run_is_a_user_error(tmp_path) -> None:
     with pytest.raises(RunFolderError, match="holds no run"):
         status(tmp_path)
+
+
+def test_labels_that_go_on_at_once_take_the_time_of_one() -> None:
+    """From 0 to 10, from 2 to 5 and from 8 to 12 s; then from 20 to 21 s."""
+    start, seconds = np.array([8.0, 0.0, 2.0, 20.0]), np.array([4.0, 10.0, 3.0, 1.0])
+    assert runs._covered(start, seconds) == pytest.approx(13.0)
+    assert runs._covered(np.zeros(0), np.zeros(0)) == 0.0

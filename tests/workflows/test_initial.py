@@ -397,6 +397,16 @@ def test_the_rate_of_labels_is_that_of_md() -> None:
     assert wanted[:6] == [True] * 5 + [False]
 
 
+def test_making_frames_costs_its_time_once() -> None:
+    """Two tasks of one second, one of which also tells of frames that were left out."""
+    ledger = Ledger(dict.fromkeys(Pool, 0.0) | {Pool.MD: 1.0}, timestep_fs=0.5)
+    Played(Canned(guarded=(SourceKind.RATTLED,)), hear=ledger.observe, initial=WANTED)
+    without = Ledger(dict.fromkeys(Pool, 0.0) | {Pool.MD: 1.0}, timestep_fs=0.5)
+    Played(Answers(), hear=without.observe, initial=None)
+    # The two sources side by side, then the selection; each is a span of its own.
+    assert ledger.node_seconds - without.node_seconds == pytest.approx(3.0)
+
+
 def test_steps_and_ensembles_are_those_of_a_run_without() -> None:
     plain, played = Played(Answers(), initial=None), Played(Canned())
     for one, other in zip(played.events(Driven), plain.events(Driven), strict=True):
