@@ -18,7 +18,7 @@ from bnnflow.config.campaign_loading import load_campaign
 
 SMALL = (Level("GFN2-xTB", learned=("H2", "CO"), held_out=("N2",)),)
 SETTINGS = {
-    "dynamics.length_ps": 0.06,
+    "dynamics.length_ps": 0.03,
     "dynamics.checkpoint_every_steps": 60,
     "threshold.energy_kcal_per_mol": 1000.0,
     "sampler.chains": 2,
