@@ -38,6 +38,7 @@ COMMANDS = [
     "site",
     "model",
 ]
+REAL_MODEL = registry.load_potential
 GROUPED = [["site", "list"], ["site", "check"], ["model", "list"], ["model", "info"]]
 TBLITE = ["reference.engine=tblite", "reference.options={}"]
 
@@ -160,9 +161,6 @@ def test_no_command_prints_help(call):
         (["run", "ethanol", *TBLITE, "--stop-after", "23"], ["'23' is no time", "23h30m"]),
         (["run", "ethanol", *TBLITE, "--notice", "soon"], ["'soon' is no time"]),
         (["submit", "ethnol"], ["config 'ethnol' does not exist", "did you mean ethanol?"]),
-        (["submit", "ethanol", *TBLITE], ["site local has no scheduler", "--stop-after"]),
-        (["submit", "ethanol", *TBLITE, "--site", "lumii"], ["did you mean lumi?"]),
-        (["submit", "ethanol", *TBLITE, "--site", "lumi"], ["$BNNFLOW_ACCOUNT"]),
         (["report", "nowhere"], ["nowhere holds no run"]),
         (["validate", "nowhere"], ["nowhere holds no run"]),
         (["export", "nowhere", "out"], ["nowhere holds no run"]),
@@ -282,7 +280,30 @@ def test_resume_validate_and_export_pass_their_arguments_on(call, stand_in, monk
     ]
 
 
-def test_submit_prints_the_script_of_a_run_and_of_a_campaign(call, tmp_path):
+@pytest.fixture
+def call_with_model(call, monkeypatch):
+    """The same where the check of a run asks its potential more than the fake one knows."""
+    monkeypatch.setattr(registry, "load_potential", REAL_MODEL)
+    monkeypatch.delenv("BNNFLOW_ACCOUNT", raising=False)
+    return call
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        ("local", ["site local has no scheduler", "--stop-after"]),
+        ("lumii", ["did you mean lumi?"]),
+        ("lumi", ["$BNNFLOW_ACCOUNT"]),
+    ],
+)
+def test_a_site_that_cannot_be_submitted_to(call_with_model, tmp_path, site, words):
+    message = one_line(call_with_model("submit", "ethanol", *TBLITE, "--site", site))
+    assert [word for word in words if word not in message] == [], message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_submit_prints_the_script_of_a_run_and_of_a_campaign(call_with_model, tmp_path):
+    call = call_with_model
     more = ["--site", "lumi", "--walltime", "12:00:00", "--dry-run"]
     run = call("submit", "ethanol", "run.seed=7", *TBLITE, *more)
     assert (run.code, run.err) == (0, "")
@@ -295,7 +316,8 @@ def test_submit_prints_the_script_of_a_run_and_of_a_campaign(call, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_submit_goes_on_with_a_run_that_has_begun(call, tmp_path, finished):
+def test_submit_goes_on_with_a_run_that_has_begun(call_with_model, tmp_path, finished):
+    call = call_with_model
     shutil.copytree(finished, tmp_path / "runs" / "ethanol")
     more = ["--site", "lumi", "--dry-run"]
     again = call("submit", "runs/ethanol", "limits.labels=9", *more)
