@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tblite.ase import TBLite
 
-NAP_S = 20.0
+NAP_S = 40.0
 
 
 class SlowTBLite(TBLite):  # type: ignore[misc]

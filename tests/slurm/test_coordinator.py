@@ -19,7 +19,7 @@ from executors.provenance import check_one_place
 
 WALLTIME = "00:04:00"
 """Slurm counts in minutes; of four the coordinator has three, and it is warned in the third."""
-STEPS = 5
+STEPS = 2
 REFERENCE = {
     "engine": "ase",
     "options": {
@@ -33,7 +33,7 @@ REFERENCE = {
 @pytest.mark.usefixtures("empty_queue")
 @pytest.mark.timeout(1800)
 def test_jobs_of_the_coordinator_follow_one_another_to_the_end_of_the_run(tmp_path: Path) -> None:
-    """Six labels of twenty seconds and more do not fit into one job; none is made twice."""
+    """Three labels of forty seconds and more do not fit into one job; none is made twice."""
     site, run = tmp_path / "site.yaml", tmp_path / "run"
     keys = {"partition": "md", "cores": 1}
     site.write_text(yaml.safe_dump(site_values() | {"coordinator": keys}))
