@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_runs import frames, label_by, run_with, truth_of
+from runs_to_merge import frames, label_by, run_with, truth_of
 from tiny_runs import RTO, settings
 
 from bnnflow.config.sections import SamplerConfig
