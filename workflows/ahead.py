@@ -8,6 +8,7 @@ the new label included, does not trust. If not, all of it is forgotten and MD re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Protocol
@@ -110,7 +111,7 @@ def meanwhile(
     """
     if ahead is None and thoughts is None:
         return (yield work)
-    job = Begin(work, rank=thoughts.rank if thoughts else 0.0)
+    job = Begin(work, rank=thoughts.rank if thoughts else math.inf)
     yield job
     while True:
         under_way = (yield from ahead.go_on()) if ahead else ()

@@ -17,7 +17,12 @@ from bnnflow.records import Phase
 from executors.base import Executor
 from executors.signals import stop_signals_raise
 from workflows.campaign_folder import run_folder
-from workflows.campaign_shared import SharedMaterial, shared_folder
+from workflows.campaign_shared import (
+    SharedMaterial,
+    curators_name,
+    shared_folder,
+    update_ledger,
+)
 from workflows.deadline import Deadline
 from workflows.driver import Walker, drive
 from workflows.learner import Alone, Learner
@@ -90,11 +95,17 @@ def _walkers(
         if members[0].config.run.shared_ensemble:
             try:
                 shared = SharedMaterial(folder, members, executor, pool)
+                if shared.idle:
+                    shared.close()
+                    continue
+                curator = shared.curator(budget)
             except Exception as error:  # no walker of this material can go on; others can
+                if shared is not None:
+                    shared.close()
                 for run in members:
                     stopped(run.name, error)
                 continue
-            yield shared.name, shared.curator(budget)
+            yield shared.name, curator
         for run in members:
             try:
                 learner = _Learners(pool, shared)
@@ -145,6 +156,10 @@ def _ledgers(folder: Path, runs: Sequence[PlannedRun], executor: Executor) -> di
     for run in runs:
         with suppress(Exception):
             found[run.name] = ledger_of(read_run(run_folder(folder, run.name)), executor)
+        name = curators_name(run.material.name)
+        if run.config.run.shared_ensemble and name not in found:
+            with suppress(Exception):
+                found[name] = update_ledger(shared_folder(folder, run), executor)
     return found
 
 

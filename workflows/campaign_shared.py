@@ -9,6 +9,7 @@ from pathlib import Path
 from bnnflow.config import RunConfig, config_from_yaml
 from bnnflow.config.expansion import PlannedRun
 from bnnflow.data import RunStore, is_run, open_run, read_run
+from bnnflow.data.layout import SHARED
 from bnnflow.data.segments import read_segment
 from bnnflow.records import Commit, Labelled, LoopState, Phase
 from executors.base import Executor
@@ -21,7 +22,7 @@ from workflows.limits import Budget
 from workflows.plan import Plan
 from workflows.pooling import CalibrationPool
 from workflows.progress import Progress, log_to, together
-from workflows.session import create_shared, ledger_of, make_plan, relocated
+from workflows.session import create_shared, expect_as_long, ledger_of, make_plan, relocated
 from workflows.shares import Share
 from workflows.sharing import Shared, curate, known_as
 
@@ -48,18 +49,34 @@ class SharedMaterial:
         if not is_run(home):
             create_shared(self._config, runs[0].material.structure, home)
         self._store = open_run(home)
-        members = [run.name for run in runs if not _done(run_folder(folder, run.name))]
-        state = relocated(self._store.state, home, self._config)
-        self.commons = Commons(_reopened(state), members, pool=pool, name=self.name)
+        self.idle = False
+        """Whether nothing is left to do."""
+        try:
+            self.commons = self._commons(folder, runs, pool)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _commons(
+        self, folder: Path, runs: Sequence[PlannedRun], pool: CalibrationPool | None
+    ) -> Commons:
+        states = {run.name: read_run(run_folder(folder, run.name)).state for run in runs}
+        members = [name for name, state in states.items() if state.phase is not Phase.DONE]
+        self.idle = not members and self._store.state.phase is Phase.DONE
+        begun = [name for name in members if _has_led(states[name])]
+        state = _reopened(relocated(self._store.state, self._store.folder, self._config))
+        leader = begun[0] if begun and state.ensemble is None else None
+        return Commons(state, members, leader=leader, pool=pool, name=self.name)
 
     def curator(self, budget: Budget) -> Walker:
         """The loop that samples, ready to be driven."""
         store, config = self._store, self._config
         plan = self._plan()
-        name = f"{self.name} (shared)"
+        name = curators_name(self.name)
         progress = Progress(name, plan, log_to(store.folder / "run.log"))
-        ledger = _ledger(store, self._executor)
+        ledger = update_ledger(store.folder, self._executor)
         budget.join(name, ledger)
+        expect_as_long(self.share, read_run(store.folder))
         log = begin_session(store.folder, config, self._executor, step=0)
         return Walker(
             name=name,
@@ -81,6 +98,7 @@ class SharedMaterial:
             for label in store.state.labels
             if not self.commons.knows(known_as(store.folder.resolve(), label))
         }
+        self.commons.enter(name)
         return Shared(self.commons, name, _labelled(store, missing))
 
     def close(self) -> None:
@@ -106,6 +124,11 @@ def _labelled(store: RunStore, names: set[str]) -> list[Labelled]:
     return found[::-1]
 
 
+def curators_name(material: str) -> str:
+    """What a material's curator is called."""
+    return f"{material} ({SHARED})"
+
+
 def shared_folder(folder: Path, run: PlannedRun) -> Path:
     """Where the curator's run of a walker lies."""
     return (run_folder(folder, run.name).resolve() / run.config.run.shared_ensemble).resolve()
@@ -124,13 +147,15 @@ def _reopened(state: LoopState) -> LoopState:
     return replace(state, phase=Phase.PROPAGATE) if state.phase is Phase.DONE else state
 
 
-def _done(folder: Path) -> bool:
-    return read_run(folder).state.phase is Phase.DONE
+def _has_led(state: LoopState) -> bool:
+    """Whether a walker without an ensemble has begun to label for the first one."""
+    before = state.ensemble is None and state.phase is not Phase.LABEL
+    return before or (state.ensemble is None and bool(state.labels))
 
 
-def _ledger(store: RunStore, executor: Executor) -> Ledger:
-    """What updates have used; labels are on their walkers' accounts."""
-    found = read_run(store.folder)
+def update_ledger(folder: Path, executor: Executor) -> Ledger:
+    """What a curator's updates have used; labels are on their walkers' accounts."""
+    found = read_run(folder)
     none = {item.name: getattr(found.labels, item.name)[:0] for item in fields(found.labels)}
     return ledger_of(replace(found, labels=replace(found.labels, **none)), executor)
 

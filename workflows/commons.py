@@ -20,8 +20,9 @@ from workflows.protocol import Await
 class Commons:
     """Shared by the walkers of one material while one coordinator drives them.
 
-    state: the curator's last committed one; members: walkers that are not done; pool, name: of a
-    campaign that pools the priors of calibrations, and of the material there.
+    state: the curator's last committed one; members: walkers that are not done; leader: the one
+    that has begun to label for the first version; pool, name: of a campaign that pools the priors
+    of calibrations, and of the material there.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Commons:
         state: LoopState,
         members: Collection[str],
         *,
+        leader: str | None = None,
         pool: CalibrationPool | None = None,
         name: str = "",
     ) -> None:
@@ -40,7 +42,8 @@ class Commons:
         self._all_done = True
         self._pending: list[Labelled] = []
         self._fresh: set[int] = set()
-        self._leader: str | None = None
+        self._leader = leader
+        self._opened: set[str] = set()
         self._curator: Future[bool] | None = None
         self._waiting: list[tuple[Callable[[], bool], Future[int]]] = []
         self._error: Exception | None = None
@@ -78,8 +81,12 @@ class Commons:
             state,
             calibration=known.calibration,
             estimates=known.estimates,
-            energy_shift=known.energy_shift,
+            energy_shift=_first_known(known.energy_shift, state.energy_shift),
         )
+
+    def enter(self, name: str) -> None:
+        """A walker's loop is about to begin."""
+        self._opened.add(name)
 
     def leads(self, name: str) -> bool:
         """Whether a walker is the one to label its first frame, from which the rest begins."""
@@ -101,7 +108,7 @@ class Commons:
             self._learnt,
             calibration=state.calibration,
             estimates=state.estimates,
-            energy_shift=state.energy_shift,
+            energy_shift=_first_known(self._learnt.energy_shift, state.energy_shift),
         )
 
     def hand_in(self, events: Sequence[Labelled], last: str) -> Future[int]:
@@ -115,22 +122,24 @@ class Commons:
 
     def renew(self, chains: Collection[int], version: int) -> Future[int]:
         """Have chains of a version start anew; ends when there is a newer one."""
-        if self.version <= version:
+        under_way = self.state.phase is Phase.UPDATE and set(chains) <= set(self.state.fresh)
+        if self.version <= version and not under_way:
             self._fresh |= set(chains)
             self._wake_curator()
         return self.newer_than(version)
 
     def newer_than(self, version: int) -> Future[int]:
         """Ends when there is a newer version, or when another walker has to lead."""
-        return self._when(lambda: self.version > version)
+        return self._when(lambda: self.version > version or not (self.version or self._leader))
 
     def leave(self, name: str, *, done: bool) -> None:
         """A walker's loop has ended. done: it came to its end."""
         self._all_done &= done
         self._members.discard(name)
+        self._opened.discard(name)
         if self._leader == name:
             self._leader = None
-            self._wake(everybody=not self.version)
+            self._wake()
         self._wake_curator()
 
     def fail(self, error: Exception) -> None:
@@ -146,12 +155,15 @@ class Commons:
         """The curator is left where it stands: no version comes in this session any more."""
         self.given_up = True
 
-    def work(self) -> Future[bool]:
-        """For the curator: ends when there is a label, or nobody left; whether there is work."""
+    def work(self) -> Await:
+        """For the curator: answered when there is a label, or nobody left: whether there is work.
+
+        Given up when no walker is open that could still bring one.
+        """
         waiting: Future[bool] = Future()
         self._curator = waiting
         self._wake_curator()
-        return waiting
+        return Await(waiting, lambda: not self._opened)
 
     def take(self, state: LoopState) -> tuple[LoopState, tuple[Labelled, ...]]:
         """For the curator: its state with all that was handed in, and the labels as events."""
@@ -187,12 +199,12 @@ class Commons:
         self._wake()
         return future
 
-    def _wake(self, *, everybody: bool = False) -> None:
+    def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
         for condition, future in waiting:
             if self._error is not None:
                 future.set_exception(self._error)
-            elif everybody or condition():
+            elif condition():
                 future.set_result(self.version)
             else:
                 self._waiting.append((condition, future))
@@ -202,3 +214,7 @@ class Commons:
         if self._curator is not None and (work or not self._members):
             waiting, self._curator = self._curator, None
             waiting.set_result(work)
+
+
+def _first_known(ours: float | None, theirs: float | None) -> float | None:
+    return theirs if ours is None else ours

@@ -258,6 +258,8 @@ class _Driver:
 
 def _lacking(job: Job, left_s: float) -> str:
     """Why a run that waits for a job is left at the deadline."""
+    if any(isinstance(call, Promise) for call in job.calls):
+        return "time is up: the next version of the shared ensemble is not made in this session"
     if not job.late:
         return f"time is up: {job.kind} was under way, and will be done again"
     longest = max(call.may_take_s for call in job.calls)

@@ -177,6 +177,7 @@ def _settle(
     answer: Label | Failure,
 ) -> Loop:
     """Commit one label, or that there is none."""
+    state = learner.after_label(state)
     left = tuple(each for each in state.initial if each.name != frame.name)
     after = replace(
         state,
@@ -190,8 +191,8 @@ def _settle(
     labels = tuple(sorted((*state.labels, frame.name)))
     after = replace(after, labels=labels, n_initial=state.n_initial + 1)
     event = _labelled(state, plan, frame, answer)
-    learner.note(event, after)
     yield Commit(after, (event,))
+    learner.note(event, after)
     return after
 
 

@@ -17,6 +17,7 @@ from bnnflow.records import (
     LoopState,
     Prediction,
     Reason,
+    Structure,
 )
 from bnnflow.uncertainty import (
     energy_calibration,
@@ -49,6 +50,18 @@ def learnt(
         return replace(state, estimates=audits)
     requested = replace(known, forces=forces(known.forces))
     return replace(state, calibration=energy(state.calibration), estimates=requested)
+
+
+def same_atoms(one: Structure, other: Structure) -> bool:
+    """Whether two structures of the same atoms are equal to the bit."""
+    return np.array_equal(one.positions, other.positions) and np.array_equal(one.cell, other.cell)
+
+
+def step_of_frame(state: LoopState) -> int:
+    """MD step of the frame in hand: the next one, but for the frame that MD begins with."""
+    step = state.checkpoint.step
+    first = state.frame is not None and same_atoms(state.frame, state.checkpoint.structure)
+    return step if first else step + 1
 
 
 def rule_calibration(state: LoopState, plan: Plan) -> Calibration:

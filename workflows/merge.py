@@ -30,7 +30,7 @@ from bnnflow.records import (
 )
 from executors.base import Executor, Pool
 from executors.signals import stop_signals_raise
-from workflows.merge_card import MergeResult, card_of, write_card
+from workflows.merge_card import CARD, MergeResult, card_of, write_card
 from workflows.merge_data import found_the_labels, merged_data, require_room
 from workflows.merge_sources import Source, collect, thinned
 from workflows.requests import deal, gentler
@@ -90,7 +90,7 @@ def merge(
 def _check(
     path: Path, section: SamplerConfig, spec: PotentialSpec, sources: Sequence[Source]
 ) -> None:
-    if (path / MODEL).exists():
+    if (path / CARD).exists():
         raise RunFolderError(f"{path} holds a merged model already: choose another folder")
     if section.schedule != "rto":
         raise ConfigError(

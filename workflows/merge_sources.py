@@ -10,7 +10,7 @@ import numpy as np
 
 from bnnflow.analysis.run import Run, load
 from bnnflow.data import is_run
-from bnnflow.data.layout import RUNS, is_campaign
+from bnnflow.data.layout import RUNS, STRUCTURES, is_campaign
 from bnnflow.errors import ConfigError, RunFolderError
 from bnnflow.records import Label
 from bnnflow.reference import read_label
@@ -38,7 +38,11 @@ class Source:
     @property
     def material(self) -> str:
         """Its material's, which runs of several conditions share."""
-        return Path(self.run.config.material.structure).stem
+        structure = Path(self.run.config.material.structure)
+        if structure.parent.name == STRUCTURES:
+            return structure.stem
+        is_file = structure.suffix or len(structure.parts) > 1
+        return self.name if is_file else str(structure)
 
     @property
     def level(self) -> str:

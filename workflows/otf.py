@@ -21,6 +21,7 @@ from bnnflow.errors import TaskError
 from bnnflow.md import stage_at, with_new_noise
 from bnnflow.records import (
     Commit,
+    Driven,
     EnsembleRef,
     Event,
     Failed,
@@ -43,7 +44,7 @@ from workflows.ahead import Ahead, meanwhile
 from workflows.astray import evidence_folder, rewind
 from workflows.initial import explore, label_together
 from workflows.learner import Alone, Learner, Withdrawn
-from workflows.learning import learnt, within_limits
+from workflows.learning import learnt, step_of_frame, within_limits
 from workflows.plan import Plan
 from workflows.protocol import Loop, Request
 from workflows.requests import (
@@ -109,12 +110,13 @@ def _label(state: LoopState, plan: Plan, learner: Learner) -> Loop:
         n_new=1,
         substitute=Forcing(frame.positions, shifted, label.forces, label.stress),
     )
+    stretches: list[Driven] = []
+    if ahead is not None and within_limits(plan, event):
+        labelled = replace(labelled, substitute=_own_forcing(state), ahead=True)
+        labelled, stretches = ahead.accept(labelled)
+    yield Commit(labelled, (*first, event, *stretches))
     learner.note(event, labelled)
-    if ahead is None or not within_limits(plan, event):
-        return (yield from _commit(labelled, *first, event))
-    labelled = replace(labelled, substitute=_own_forcing(state), ahead=True)
-    beyond, stretches = ahead.accept(labelled)
-    return (yield from _commit(beyond, event, *stretches))
+    return labelled
 
 
 def _explores(state: LoopState, plan: Plan) -> bool:
@@ -146,7 +148,7 @@ def _compare(
         error = prediction.energy - shifted
         if learner.n_labels(state) >= plan.faults.uncalibrated_labels and not state.rewound:
             after = learnt(state, plan, label, prediction, error)
-    step = state.checkpoint.step + (prediction is not None)
+    step = step_of_frame(state)
     reason = state.reason if prediction is not None else Reason.FIRST_FRAME
     learned = (after.calibration, reason, after.estimates)
     return Labelled(name, step, label, prediction, shifted, error, *learned), after

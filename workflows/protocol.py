@@ -10,6 +10,7 @@ Drop                                      whether the task had not begun; it nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Begin:
     """
 
     work: Work
-    rank: float = 0.0
+    rank: float = math.inf
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from bnnflow.config import RunConfig, check_run, config_from_yaml, with_limits
 from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
 from bnnflow.errors import ConfigError, RunFolderError
@@ -336,7 +338,7 @@ def make_walker(
     if budget is not None:
         budget.join(config.material.name, ledger)
     share = share or Share(config.material.name)
-    share.longest |= longest_s(found)
+    expect_as_long(share, found)
     log = begin_session(store.folder, config, executor, step=store.state.checkpoint.step)
 
     def enough() -> str:
@@ -366,11 +368,21 @@ def ledger_of(run: RunData, executor: Executor) -> Ledger:
 
 
 def longest_s(run: RunData) -> dict[Pool, float]:
-    """What the longest task of each pool took in a run so far, s; its MD soon shows by itself."""
+    """What the longest task of each pool took in a run so far, s; its MD soon shows by itself.
+
+    Of an update, which several tasks share, the time until the last of them had ended.
+    """
+    kinds = [str(kind) for kind in run.timing.kind]
     return {
         Pool.DFT: max(map(float, run.labels.seconds), default=0.0),
-        Pool.GPU: max(map(float, run.updates.seconds), default=0.0),
+        Pool.GPU: max(map(float, run.timing.seconds[np.array(kinds) == "update"]), default=0.0),
     }
+
+
+def expect_as_long(share: Share, run: RunData) -> None:
+    """Let the owner's tasks take as long as those of a run have taken so far."""
+    for pool, seconds in longest_s(run).items():
+        share.longest[pool] = max(share.longest[pool], seconds)
 
 
 def relocated(state: LoopState, folder: Path, config: RunConfig) -> LoopState:

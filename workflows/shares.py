@@ -15,6 +15,7 @@ A task whose turn comes too late to end before the deadline is not begun at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Order:
     cost: float = 0.0
     seconds: float | None = None
     dropped: bool = False
-    rank: float = 0.0
+    rank: float = math.inf
     finishing: bool = False
     late: bool = False
 
@@ -198,7 +199,7 @@ class Shares:
         task: Task,
         request: Any,
         *,
-        rank: float = 0.0,
+        rank: float = math.inf,
         finishing: bool = False,
     ) -> Order:
         """Have `task(request)` run when its turn comes; the order's future holds the answer."""

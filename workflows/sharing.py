@@ -30,9 +30,9 @@ from bnnflow.records import (
 from workflows.ahead import Ahead, SecondThoughts, meanwhile
 from workflows.commons import Commons
 from workflows.learner import Withdrawn
-from workflows.learning import learnt
+from workflows.learning import learnt, same_atoms, step_of_frame
 from workflows.plan import Plan
-from workflows.protocol import Await, Begin, Drop, Loop, Rank, Request
+from workflows.protocol import Begin, Drop, Loop, Rank, Request
 from workflows.requests import forcing, judged, present
 from workflows.updating import Learned, next_version
 
@@ -45,7 +45,7 @@ def curate(commons: Commons, plan: Plan) -> Loop:
     state = commons.state
     while True:
         if state.phase is not Phase.UPDATE:
-            if not (yield Await(commons.work())):
+            if not (yield commons.work()):
                 break
             state, events = commons.take(state)
             yield Commit(state, events)
@@ -122,7 +122,8 @@ class Shared:
         if found is None:
             return state
         shared, prediction, decision = found
-        if decision.ask:
+        known = same_atoms(present(state.frame), self._commons.state.checkpoint.structure)
+        if decision.ask and not known:  # what the ensemble was trained on teaches no calibration
             asking = replace(shared, prediction=prediction, reason=decision.reason)
             yield Commit(asking, (Asked(decision),))
             return asking
@@ -138,13 +139,13 @@ class Shared:
         None where a session before this one handed them in, and ended.
         """
         events = [self._learn_again(state, plan, event) for event in self._left_over]
-        events += self._noted
+        events += sorted(self._noted, key=lambda event: event.name)
         self._left_over, self._noted = [], []
         return [replace(event, name=known_as(plan.folder, event.name)) for event in events]
 
     def _learn_again(self, state: LoopState, plan: Plan, event: Labelled) -> Labelled:
         """The label of a session that ended before the curator had it: what it teaches now."""
-        after = replace(self._commons.with_calibrations(state), energy_shift=state.energy_shift)
+        after = self._commons.with_calibrations(state)
         counts = self._commons.n_labels >= plan.faults.uncalibrated_labels and not state.rewound
         if event.prediction is not None and counts:
             after = learnt(after, plan, event.label, event.prediction, event.error)
@@ -182,7 +183,7 @@ class Reconsidered:
         """Look at the frame again; call off the label of one that is trusted, if it waits."""
         self._news = None
         self._version = self._commons.version
-        step = self._state.checkpoint.step + 1
+        step = step_of_frame(self._state)
         found = yield from _judge(self._commons, self._state, self._plan, step=step)
         if found is None:
             return None

@@ -110,7 +110,8 @@ class Run:
         found = self.data.state.ensemble
         if found is None:
             return None
-        inside = self.folder / "ensemble" / Path(found.directory).name
+        home = (self.folder.resolve() / self.config.run.shared_ensemble).resolve()
+        inside = home / "ensemble" / Path(found.directory).name
         directory = inside if inside.is_dir() else Path(found.directory)
         return EnsembleRef(str(directory), found.version, found.n_members)
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from workflows.campaign import resume_campaign, start_campaign
 from workflows.deadline import CLOSING_S, LATENCY_S, MARGIN, Deadline, duration_s, session_deadline
 from workflows.driver import drive
 from workflows.otf import fine_tune as otf_loop
-from workflows.session import fine_tune, resume
+from workflows.session import expect_as_long, fine_tune, longest_s, resume
+from workflows.shares import Share
 from workflows.simulation import SimulatedPools
 
 LENGTHS_S = {LabelRequest: 100.0, SampleRequest: 20.0, PropagateRequest: 5.0}
@@ -378,3 +380,19 @@ def test_a_campaign_whose_time_is_up_goes_on_until_all_is_done(
     assert resume_campaign(folder, inline=True).unfinished == 0
     for run in ("H2O", "H2O-2"):
         assert_same_run(folder / "runs" / run, tmp_path / "whole" / "runs" / run)
+
+
+def test_an_update_of_several_tasks_took_until_the_last_had_ended(finished: Path) -> None:
+    run = read_run(finished)
+    spans = [
+        seconds
+        for kind, seconds in zip(run.timing.kind, run.timing.seconds, strict=True)
+        if str(kind) == "update"
+    ]
+    doubled = replace(run, updates=replace(run.updates, seconds=100.0 + run.updates.seconds))
+    assert longest_s(doubled)[Pool.GPU] == max(spans)
+    share = Share("a")
+    share.longest[Pool.GPU] = 1e6
+    expect_as_long(share, run)
+    assert share.longest[Pool.GPU] == 1e6
+    assert share.longest[Pool.DFT] == max(map(float, run.labels.seconds))

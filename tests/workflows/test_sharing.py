@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -107,8 +107,10 @@ class Group:
         self.settings = {"n_steps": 20, "segment_steps": 2, "threshold": 5.0, **changes}
         self.share = Share("material")
 
-    def loops(self) -> list[Walker]:
-        return [self._curator(), *map(self._walker, range(len(self.names)))]
+    def loops(self) -> Iterator[Walker]:
+        """Each is made when it is opened."""
+        yield self._curator()
+        yield from map(self._walker, range(len(self.names)))
 
     def run(self) -> Group:
         try:
@@ -132,6 +134,7 @@ class Group:
         state = replace(state, checkpoint=replace(state.checkpoint, velocities=velocities))
         made = plan(folder=f"/runs/{name}", **self.settings)
         store = self.stores[name]
+        self.commons.enter(name)
         loop = fine_tune(state, made, Shared(self.commons, name))
         walker = self._reporting(Walker(name, loop, store, print, share=self.share))  # type: ignore[arg-type]
         walker.on_end = lambda: self.commons.leave(name, done=store.state.phase is Phase.DONE)
@@ -353,11 +356,10 @@ class _Killed(BaseException):
     """What a kill looks like from inside."""
 
 
-def test_a_killed_campaign_loses_no_label(
-    shared: CampaignConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def killed_until_through(
+    campaign: CampaignConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after each commit in turn, by whichever loop, until it is through."""
-    folder = tmp_path / "tiny"
+    """Killed after each commit of a label or version in turn, by whichever loop, until the end."""
     write = RunStore.commit
 
     def once(self: RunStore, commit: Commit) -> int:
@@ -367,7 +369,7 @@ def test_a_killed_campaign_loses_no_label(
         return written
 
     monkeypatch.setattr(RunStore, "commit", once)
-    go = partial(start_campaign, shared, folder, inline=True)
+    go = partial(start_campaign, campaign, folder, inline=True)
     for _ in range(60):
         try:
             summary = go()
@@ -376,7 +378,21 @@ def test_a_killed_campaign_loses_no_label(
             continue
         break
     assert summary.unfinished == 0, summary.table()
+
+
+def test_a_killed_campaign_loses_no_label(
+    shared: CampaignConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tiny"
+    killed_until_through(shared, folder, monkeypatch)
     check_whole(folder)
+    first = [
+        read_run(folder / "runs" / f"H2O-{name}").labels.reason[:1] for name in ("w1", "w2", "w3")
+    ]
+    assert sum("first_frame" in map(str, each) for each in first) == 1  # one leader, however often
+    commits = read_run(folder / "shared" / "H2O").commit
+    resume_campaign(folder, inline=True)
+    assert read_run(folder / "shared" / "H2O").commit == commits  # nothing to do, nothing written
 
 
 def test_a_moved_campaign_goes_on(
@@ -408,7 +424,9 @@ def test_a_pooled_prior_is_committed_with_each_label(model: Path, tmp_path: Path
     assert any((each.shape, each.scale) != given for each in ends)
 
 
-def test_initial_data_of_one_walker_are_learnt_by_all(model: Path, tmp_path: Path) -> None:
+def test_initial_data_of_one_walker_are_learnt_by_all(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed after each label in turn; all of them are in the first version."""
     initial = {"labels": 2, "candidates": 4, "rattle_A": 0.02, "temperatures_K": []}
     campaign = campaign_of(
@@ -419,16 +437,16 @@ def test_initial_data_of_one_walker_are_learnt_by_all(model: Path, tmp_path: Pat
         initial=initial,
     )
     folder = tmp_path / "tiny"
-    assert start_campaign(campaign, folder, inline=True).unfinished == 0
+    killed_until_through(campaign, folder, monkeypatch)
     check_whole(folder)
     curator = read_run(folder / "shared" / "H2O")
-    assert len(curator.state.labels) >= 3
+    assert len(curator.state.labels) == 3
     assert [str(each) for each in curator.labels.reason][:3] == [
         "first_frame",
         "initial",
         "initial",
     ]
-    assert len(read_run(folder / "runs" / "H2O-w1").state.labels) >= 3
+    assert len(read_run(folder / "runs" / "H2O-w1").state.labels) == 3
 
 
 def test_a_deadline_leaves_walkers_with_their_curator() -> None:
@@ -442,3 +460,35 @@ def test_a_deadline_leaves_walkers_with_their_curator() -> None:
     assert deadline.missed and not group.errors
     assert group.pools.now() <= deadline.end + UPDATE_S
     assert not any(store.state.phase is Phase.DONE for store in group.walkers)
+
+
+@pytest.mark.timeout(60)
+def test_a_deadline_leaves_a_curator_whose_walkers_were_never_opened() -> None:
+    """One walker at a time: the first is left, the others are not opened any more."""
+    group = Group(of_walker([Answers([3, 5]), Answers(), Answers()]), 3)
+    deadline = Deadline(end=LABEL_S + UPDATE_S + 3.0)
+    drive(group.loops(), group.pools, inbox=group.pools, deadline=deadline, most_open=1)
+    assert deadline.missed and not group.errors
+    assert [len(store.commits) > 1 for store in group.walkers] == [True, False, False]
+
+
+def test_a_leader_that_ends_wakes_none_that_waits_for_its_label() -> None:
+    """One walker has handed in the first label of an earlier session; another leads, and leaves."""
+    begin = replace(first_state(), phase=Phase.PROPAGATE, frame=None)
+    commons = Commons(begin, ["a", "b", "c"])
+    assert commons.leads("b") and not commons.leads("c")
+    waits = commons.newer_than(0)
+    seen = commons.hand_in([], "a/labels/0000")
+    commons.leave("b", done=False)
+    assert waits.done() and not seen.done()
+    assert commons.leads("c")
+
+
+def test_chains_that_start_anew_are_not_begun_twice() -> None:
+    """The curator was killed in the update of them; the walker asks once more."""
+    state = replace(first_state(), phase=Phase.UPDATE, frame=None, fresh=(1,))
+    commons = Commons(state, ["a"])
+    commons.renew((1,), 0)
+    assert commons.take(state)[0].fresh == ()
+    commons.renew((0, 1), 0)
+    assert commons.take(state)[0].fresh == (0, 1)
