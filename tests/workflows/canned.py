@@ -175,6 +175,26 @@ class Answers:
         )
 
 
+class Store:
+    """A run folder that only remembers. state: of the last commit."""
+
+    def __init__(self, state: LoopState | None = None) -> None:
+        self.state = state or first_state()
+        self.commits: list[Commit] = []
+
+    def commit(self, commit: Commit) -> None:
+        """Keep it."""
+        self.commits.append(commit)
+        self.state = commit.state
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def events(self, kind: type) -> list[Any]:
+        """Those of one kind, in order."""
+        return [event for commit in self.commits for event in commit.events if type(event) is kind]
+
+
 def play(loop: Loop, answers: Callable[[Any], Any]) -> list[Any]:
     """Everything a loop yields until it ends."""
     yielded: list[Any] = []

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canned import Answers, first_state, plan, through_codec
+from canned import Answers, Store, first_state, plan, through_codec
 
 from bnnflow.records import (
-    Commit,
     Driven,
     EnsembleRef,
     Labelled,
@@ -32,22 +31,6 @@ from workflows.requests import propagate_request
 from workflows.simulation import SimulatedPools
 
 STRETCH_S = 1.0
-
-
-class Store:
-    """A run folder that only remembers."""
-
-    def __init__(self) -> None:
-        self.commits: list[Commit] = []
-
-    def commit(self, commit: Commit) -> None:
-        self.commits.append(commit)
-
-    def close(self) -> None:
-        pass
-
-    def events(self, kind: type) -> list[Any]:
-        return [event for commit in self.commits for event in commit.events if type(event) is kind]
 
 
 def length(label_s: float, update_s: float) -> Callable[[Pool, Any], float]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from canned import (
     Answers,
+    Store,
     failure,
     first_state,
     plan,
@@ -95,22 +96,6 @@ class Canned(Answers):
         if self.unselectable:
             return failure("select", FailureCause.NON_FINITE)
         return Selected(tuple(n for n in CHOSEN if n < len(request.candidates)))
-
-
-class Store:
-    """A run folder that only remembers."""
-
-    def __init__(self) -> None:
-        self.commits: list[Commit] = []
-
-    def commit(self, commit: Commit) -> None:
-        self.commits.append(commit)
-
-    def close(self) -> None:
-        pass
-
-    def events(self, kind: type) -> list[Any]:
-        return [event for commit in self.commits for event in commit.events if type(event) is kind]
 
 
 Seconds = Callable[[Pool, Any], float]

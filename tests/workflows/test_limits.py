@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canned import Answers, first_state, model_energy, plan, reference_energy, structure
+from canned import Answers, Store, first_state, model_energy, plan, reference_energy, structure
 from scipy import stats
 
 from bnnflow.config.limits import LimitsConfig
@@ -55,23 +55,6 @@ def answered(answers: Answers) -> Any:
         return replace(found, seconds=MD_S) if hasattr(found, "outcome") else found
 
     return answer
-
-
-class Store:
-    """A run folder that only remembers."""
-
-    def __init__(self) -> None:
-        self.commits: list[Commit] = []
-
-    def commit(self, commit: Commit) -> None:
-        self.commits.append(commit)
-
-    def close(self) -> None:
-        pass
-
-    @property
-    def state(self) -> LoopState:
-        return self.commits[-1].state
 
 
 def run(
