@@ -1,4 +1,4 @@
-"""The coordinator of one job: SITE, FOLDER, maybe the confidence; PySCF labels, one step."""
+"""The coordinator of one job: SITE, FOLDER, maybe the confidence, low for one label alone; PySCF labels, one step."""
 
 import sys
 
@@ -12,7 +12,7 @@ REFERENCE = {
 }
 
 
-def main(site: str, folder: str, confidence: str = "0.95") -> None:
+def main(site: str, folder: str, confidence: str = "0.5") -> None:
     job = config(site, **REFERENCE)
     short = job.dynamics.model_copy(update={"length_ps": 0.0005})
     limit = job.threshold.model_copy(update={"confidence": float(confidence)})
