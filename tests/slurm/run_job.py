@@ -1,4 +1,7 @@
-"""The coordinator of one job: SITE, FOLDER, maybe the confidence, low for one label alone; PySCF labels, one step."""
+"""The coordinator of one job: SITE, FOLDER, maybe the confidence; PySCF labels, one step.
+
+The confidence is low by default, so that the first frame's label is the only one.
+"""
 
 import sys
 
