@@ -26,10 +26,10 @@ from workflows.campaign_shared import (
 from workflows.deadline import Deadline
 from workflows.driver import Walker, drive
 from workflows.learner import Alone, Learner
-from workflows.ledger import Ledger
+from workflows.ledger import Ledger, ledger_of
 from workflows.limits import Budget
 from workflows.pooling import CalibrationPool
-from workflows.session import ledger_of, longest_label_s, make_walker, open_executor
+from workflows.session import longest_label_s, make_walker, open_executor
 from workflows.shares import Share
 
 Note = Callable[[str, str], None]

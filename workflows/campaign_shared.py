@@ -17,12 +17,12 @@ from workflows.campaign_folder import run_folder
 from workflows.commons import Commons
 from workflows.driver import Walker
 from workflows.eventlog import begin_session
-from workflows.ledger import Ledger
+from workflows.ledger import Ledger, expect_as_long, ledger_of
 from workflows.limits import Budget
 from workflows.plan import Plan
 from workflows.pooling import CalibrationPool
 from workflows.progress import Progress, log_to, together
-from workflows.session import create_shared, expect_as_long, ledger_of, make_plan, relocated
+from workflows.session import create_shared, make_plan, relocated
 from workflows.shares import Share
 from workflows.sharing import Shared, curate, known_as
 

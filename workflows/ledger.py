@@ -20,7 +20,8 @@ from bnnflow.records import (
     Spent,
     Updated,
 )
-from executors.base import Pool
+from executors.base import Executor, Pool
+from workflows.shares import Share
 
 POOL_OF_TASK: Mapping[str, Pool] = {
     "propagate": Pool.MD,
@@ -148,3 +149,29 @@ class Ledger:
         self.step = state.checkpoint.step
         self.wants_label = state.phase in (Phase.LABEL, Phase.EXPLORE, Phase.INITIAL)
         self.wants_update = state.phase is Phase.UPDATE
+
+
+def ledger_of(run: RunData, executor: Executor) -> Ledger:
+    """What a run has used so far."""
+    nodes = {pool: size.nodes for pool, size in executor.sizes().items()}
+    ledger = Ledger(nodes, float(run.metadata["timestep_fs"]))
+    ledger.catch_up(run)
+    return ledger
+
+
+def longest_s(run: RunData) -> dict[Pool, float]:
+    """What the longest task of each pool took in a run so far, s; its MD soon shows by itself.
+
+    Of an update, which several tasks share, the time until the last of them had ended.
+    """
+    kinds = [str(kind) for kind in run.timing.kind]
+    return {
+        Pool.DFT: max(map(float, run.labels.seconds), default=0.0),
+        Pool.GPU: max(map(float, run.timing.seconds[np.array(kinds) == "update"]), default=0.0),
+    }
+
+
+def expect_as_long(share: Share, run: RunData) -> None:
+    """Let the owner's tasks take as long as those of a run have taken so far."""
+    for pool, seconds in longest_s(run).items():
+        share.longest[pool] = max(share.longest[pool], seconds)

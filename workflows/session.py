@@ -14,8 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from bnnflow.config import RunConfig, check_run, config_from_yaml, with_limits
 from bnnflow.data import RunData, RunStore, create_run, is_run, open_run, read_run
 from bnnflow.errors import ConfigError, RunFolderError
@@ -25,14 +23,14 @@ from bnnflow.potentials.registry import load_potential, locate, sha256
 from bnnflow.records import EnsembleRef, LoopState, Phase, Structure
 from bnnflow.training.prior_scale import suggest_prior_std
 from bnnflow.units import from_kcal_per_mol
-from executors.base import Executor, Pool
+from executors.base import Executor
 from executors.inline import InlineExecutor
 from executors.signals import stop_signals_raise
 from workflows.deadline import Deadline
 from workflows.driver import Walker, drive
 from workflows.eventlog import begin_session
 from workflows.learner import Learner
-from workflows.ledger import Ledger
+from workflows.ledger import expect_as_long, ledger_of
 from workflows.limits import Budget, reason_to_leave
 from workflows.otf import fine_tune as otf_loop
 from workflows.plan import Plan
@@ -357,32 +355,6 @@ def make_walker(
         on_leave=together(progress.leave, log.leave),
         on_late=together(progress.leave, log.late),
     )
-
-
-def ledger_of(run: RunData, executor: Executor) -> Ledger:
-    """What a run has used so far."""
-    nodes = {pool: size.nodes for pool, size in executor.sizes().items()}
-    ledger = Ledger(nodes, float(run.metadata["timestep_fs"]))
-    ledger.catch_up(run)
-    return ledger
-
-
-def longest_s(run: RunData) -> dict[Pool, float]:
-    """What the longest task of each pool took in a run so far, s; its MD soon shows by itself.
-
-    Of an update, which several tasks share, the time until the last of them had ended.
-    """
-    kinds = [str(kind) for kind in run.timing.kind]
-    return {
-        Pool.DFT: max(map(float, run.labels.seconds), default=0.0),
-        Pool.GPU: max(map(float, run.timing.seconds[np.array(kinds) == "update"]), default=0.0),
-    }
-
-
-def expect_as_long(share: Share, run: RunData) -> None:
-    """Let the owner's tasks take as long as those of a run have taken so far."""
-    for pool, seconds in longest_s(run).items():
-        share.longest[pool] = max(share.longest[pool], seconds)
 
 
 def relocated(state: LoopState, folder: Path, config: RunConfig) -> LoopState:

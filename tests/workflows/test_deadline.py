@@ -30,8 +30,9 @@ from executors.base import Pool
 from workflows.campaign import resume_campaign, start_campaign
 from workflows.deadline import CLOSING_S, LATENCY_S, MARGIN, Deadline, duration_s, session_deadline
 from workflows.driver import drive
+from workflows.ledger import expect_as_long, longest_s
 from workflows.otf import fine_tune as otf_loop
-from workflows.session import expect_as_long, fine_tune, longest_s, resume
+from workflows.session import fine_tune, resume
 from workflows.shares import Share
 from workflows.simulation import SimulatedPools
 

@@ -95,8 +95,8 @@ class Group:
     def run(self) -> Group:
         try:
             drive(self.loops(), self.pools, inbox=self.pools)
-        except Exception:
-            if not self.errors:
+        except Exception as error:  # that of a loop; any other is the driver's own fault
+            if not any(error is each for each in self.errors.values()):
                 raise
         return self
 
