@@ -8,32 +8,42 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bnnflow.config.campaign import CampaignConfig
 from bnnflow.config.expansion import PlannedRun as CampaignRun
-from bnnflow.errors import ConfigError
 from executors.base import Pool
 from executors.machine import usable_cores
 from executors.site import SiteConfig, load_site
 from workflows.campaign_plan import CampaignPlan, plan_campaign, settled
 from workflows.console import columns
 from workflows.plan_times import TaskTimes
-from workflows.planning import Forecast, PlannedPools, PlannedRun, forecast
+from workflows.planned_loops import PlannedRun
+from workflows.planning import Forecast, PlannedPools, forecast
 
-LOCAL_START_S = 6.0
-"""Until workers on this machine have loaded a model, as seen here."""
+START_S = 27.0
+"""Until a worker of each pool has started and loaded what it needs, and the session's own beginning
+and end, as seen here."""
 LATENCY_S = 0.05
 """What a task costs beside its own time: commits, messages; as seen here."""
 HOUR_S = 3600.0
+_PLAYS, _PLAYED_RUNS = 21, 2000
+"""A campaign is played so often, each time with other label times; a large one less often."""
 
 
 @dataclass(frozen=True)
 class CampaignForecast:
-    """A forecast with what it was made from."""
+    """A forecast with what it was made from.
+
+    found: of the play that took the median time; range_s: wall times that nine of ten plays are
+    above, and below; the plays differ in when labels are asked for.
+    """
 
     name: str
     site: str
     n_runs: int
     found: Forecast
+    range_s: tuple[float, float]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -43,6 +53,7 @@ class CampaignForecast:
             "runs": self.n_runs,
             "labels": self.found.labels,
             "wall_hours": self.found.wall_s / HOUR_S,
+            "wall_hours_range": [each / HOUR_S for each in self.range_s],
             "bottleneck": str(self.found.bottleneck),
             "node_hours": {str(pool): hours for pool, hours in self.found.node_hours.items()},
             "busy": {str(pool): share for pool, share in self.found.busy.items()},
@@ -51,10 +62,11 @@ class CampaignForecast:
     def table(self) -> str:
         """The totals, then a line per pool."""
         found = self.found
+        low, high = (each / HOUR_S for each in self.range_s)
         totals = [
             ("campaign", f"{self.name} on {self.site}"),
             ("runs, labels", f"{self.n_runs:,}, {found.labels:,}"),
-            ("wall time", f"{found.wall_s / HOUR_S:.3g} h"),
+            ("wall time", f"{found.wall_s / HOUR_S:.3g} h ({low:.3g} to {high:.3g})"),
             ("node hours", f"{sum(found.node_hours.values()):.3g}"),
             ("bottleneck", f"pool {found.bottleneck}"),
         ]
@@ -76,26 +88,26 @@ def forecast_campaign(
     queue_s: float = 0.0,
     seed: int = 0,
 ) -> CampaignForecast:
-    """Play a campaign on a site's pools.
+    """Play a campaign on a site's pools, several times.
 
     folder: where it would be; times: measured or given; runs: so many, the campaign's own over and
     over (None: as they are); queue_s: wait for the first job of a scheduler. Raises UserError as
     starting the campaign would.
     """
-    if campaign.ensembles == "per_material":
-        raise ConfigError(
-            "ensembles is per_material, which bnnflow plan does not know yet, expected per_run: "
-            "plan it as such, for an upper bound: bnnflow plan CAMPAIGN ensembles=per_run"
-        )
     plan = settled(plan_campaign(campaign, folder), campaign)
     where = load_site(site or plan.runs[0].config.run.site)
     own = _planned(plan)
     wanted = own if runs is None else _copies(own, runs)
     chains = plan.runs[0].config.sampler.chains
-    found = forecast(
-        wanted, times, pools_of(where, chains, queue_s), seed=seed, most_open=campaign.most_open
-    )
-    return CampaignForecast(campaign.name, where.name, len(wanted), found)
+    pools = pools_of(where, chains, queue_s)
+    plays = [
+        forecast(wanted, times, pools, seed=seed + number, most_open=campaign.most_open)
+        for number in range(max(1, min(_PLAYS, _PLAYED_RUNS // len(wanted))))
+    ]
+    plays.sort(key=lambda play: play.wall_s)
+    low, high = np.quantile([play.wall_s for play in plays], (0.1, 0.9))
+    median = plays[len(plays) // 2]
+    return CampaignForecast(campaign.name, where.name, len(wanted), median, (low, high))
 
 
 def pools_of(site: SiteConfig, n_chains: int, queue_s: float = 0.0) -> PlannedPools:
@@ -105,7 +117,7 @@ def pools_of(site: SiteConfig, n_chains: int, queue_s: float = 0.0) -> PlannedPo
         workers={pool: size.workers for pool, size in sizes.items()},
         nodes={pool: size.nodes for pool, size in sizes.items()},
         chains_per_task=site.pools.gpu.chains(n_chains),
-        start_s=queue_s if site.remote else LOCAL_START_S,
+        start_s=START_S + queue_s,
         latency_s=LATENCY_S,
         cores=None if site.remote else usable_cores(),
     )
@@ -121,8 +133,10 @@ def _planned(plan: CampaignPlan) -> list[PlannedRun]:
             n_chains=run.config.sampler.chains,
             weight=run.material.entry.weight,
             priority=run.material.entry.priority,
+            most_labels=run.config.limits.labels,
             n_initial=run.config.initial.labels,
             explore_steps=_explore_steps(run),
+            shares=run.material.name if run.config.run.shared_ensemble else "",
         )
         for run in plan.runs
     ]
@@ -137,6 +151,10 @@ def _explore_steps(run: CampaignRun) -> tuple[int, ...]:
 
 def _copies(own: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
     return [
-        replace(run, name=f"{run.name}-{number}")
+        replace(
+            run,
+            name=f"{run.name}-{number}",
+            shares=run.shares and f"{run.shares}-{number // len(own)}",
+        )
         for number, run in enumerate(islice(cycle(own), count))
     ]

@@ -132,7 +132,7 @@ def plan(
     site: Site = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option("--from", help="Run folder to measure task times on; may be repeated."),
+        typer.Option("--from", help="Run or campaign to measure task times on; may be repeated."),
     ] = None,
     label_s: Annotated[
         float | None, typer.Option(help="Seconds of a label, if not --from.")
@@ -141,7 +141,10 @@ def plan(
     update_s: Annotated[float, typer.Option(help="Seconds of one chain's update.")] = 0.0,
     update_per_label_s: Annotated[float, typer.Option(help="And for each label it knows.")] = 0.0,
     labels: Annotated[int, typer.Option(min=1, help="Labels of a run, if not --from.")] = 20,
-    label_power: Annotated[float, typer.Option(help="Labels take (atoms)^this as long.")] = 2.0,
+    label_power: Annotated[
+        float | None,
+        typer.Option(help="Labels take (atoms)^this as long; default: as in the runs of --from."),
+    ] = None,
     runs: Annotated[
         int | None, typer.Option(min=1, help="Plan for so many runs like these.")
     ] = None,
@@ -156,11 +159,10 @@ def plan(
 
     settings = load_campaign(find_config(config), overrides or ())
     if measured:
-        _require(measured)
         times = measure(measured, label_power=label_power)
     else:
         update = (update_s, update_per_label_s)
-        times = given(label=label_s, md=md_s, update=update, labels=labels, power=label_power)
+        times = given(label=label_s, md=md_s, update=update, labels=labels)
     target = Path("runs") / settings.name
     found = forecast_campaign(settings, target, times, site=site, runs=runs, queue_s=queue_s)
     show(found.as_dict(), found.table, as_json)

@@ -2,46 +2,29 @@
 
 The driver, its shares and its pools' sizes are those of a real campaign (`simulation`). A planned
 loop asks for what a real one does - a label, initial data, an update of all chains, MD until the
-next label - with times and label counts that were measured or given (`plan_times`).
+next label (`planned_loops`) - with times and label counts that were measured or given
+(`plan_times`).
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from bnnflow.records import LabelRequest, PropagateRequest, SampleRequest
 from executors.base import Pool
 from workflows.driver import Walker, drive
 from workflows.plan_times import TaskTimes
-from workflows.protocol import Begin, First, Loop, Work
-from workflows.requests import deal
+from workflows.planned_loops import Costs, PlannedEnsemble, PlannedRun, alone
+from workflows.protocol import Loop
 from workflows.shares import Share
 from workflows.simulation import SimulatedPools
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of the campaign: atoms, MD steps of so many fs, chains of its ensemble.
-
-    n_initial: labels of initial data; explore_steps: MD steps of each task that makes their frames.
-    """
-
-    name: str
-    n_atoms: int
-    n_steps: int
-    timestep_fs: float
-    n_chains: int
-    weight: float = 1.0
-    priority: int = 0
-    n_initial: int = 0
-    explore_steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,21 +59,6 @@ class Forecast:
         return max(self.busy, key=lambda pool: self.busy[pool])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Label(LabelRequest):
-    planned_s: float
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Sample(SampleRequest):
-    planned_s: float
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Propagate(PropagateRequest):
-    planned_s: float
-
-
 def forecast(
     runs: Sequence[PlannedRun],
     times: TaskTimes,
@@ -107,22 +75,18 @@ def forecast(
         chains_per_task=pools.chains_per_task,
         cores=pools.cores,
     )
-    ends: dict[str, float] = {}
-    counts: list[int] = []
+    walkers = _Walkers(
+        Costs(times, pools.chains_per_task), np.random.default_rng(seed), simulated.now
+    )
     with _no_collection():
-        drive(
-            _walkers(runs, times, pools, simulated, np.random.default_rng(seed), ends, counts),
-            simulated,
-            most_open=most_open,
-            inbox=simulated,
-        )
+        drive(walkers.of(runs), simulated, most_open=most_open, inbox=simulated)
     wall = simulated.now() + pools.start_s
     return Forecast(
         wall_s=wall,
         busy={pool: simulated.busy[pool] / (wall * pools.workers[pool]) for pool in Pool},
         node_hours={pool: simulated.busy[pool] * pools.nodes[pool] / 3600.0 for pool in Pool},
-        labels=sum(counts),
-        ends_s=ends,
+        labels=walkers.n_labels,
+        ends_s=walkers.ends_s,
     )
 
 
@@ -138,87 +102,57 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _walkers(
-    runs: Sequence[PlannedRun],
-    times: TaskTimes,
-    pools: PlannedPools,
-    simulated: SimulatedPools,
-    random: np.random.Generator,
-    ends: dict[str, float],
-    counts: list[int],
-) -> Iterator[Walker]:
-    store: Any = SimpleNamespace(close=lambda: None)
-    for run in runs:
-        labels = times.label_steps(run.n_steps, run.timestep_fs, random)
-        counts.append(len(labels) + run.n_initial)
-        yield Walker(
-            run.name,
-            _loop(run, times, labels, pools.chains_per_task),
-            store,
-            on_commit=lambda _: None,
-            on_end=lambda name=run.name: ends.__setitem__(name, simulated.now()),  # type: ignore[misc]
-            share=Share(run.name, weight=run.weight, priority=run.priority),
-        )
+class _Walkers:
+    """The walkers of a campaign, one by one as the driver opens them; notes labels and ends."""
+
+    def __init__(self, costs: Costs, random: np.random.Generator, now: Callable[[], float]) -> None:
+        self._costs = costs
+        self._random = random
+        self._now = now
+        self.n_labels = 0
+        self.ends_s: dict[str, float] = {}
+
+    def of(self, runs: Sequence[PlannedRun]) -> Iterator[Walker]:
+        """Those that share an ensemble come together, after its curator."""
+        for material, group in groupby(runs, key=lambda run: run.shares):
+            members = list(group)
+            yield from self._together(members) if material else map(self._alone, members)
+
+    def _alone(self, run: PlannedRun) -> Walker:
+        run, labels = self._labelled(run)
+        self.n_labels += len(labels) + run.n_initial
+        return self._walker(run, alone(run, self._costs, labels), _share(run))
+
+    def _together(self, members: Sequence[PlannedRun]) -> Iterator[Walker]:
+        """One labels the first frame and initial data, of which the others take the ensemble."""
+        first = members[0]
+        share, ensemble = _share(first), PlannedEnsemble(first, len(members), self._costs)
+        self.n_labels += 1 + first.n_initial
+        yield Walker(first.shares, ensemble.curate(), _STORE, _unheard, share=share, counted=False)
+        for each in members:
+            run, labels = self._labelled(each)
+            self.n_labels += len(labels) - 1
+            yield self._walker(run, ensemble.walk(run, labels), share)
+
+    def _labelled(self, run: PlannedRun) -> tuple[PlannedRun, list[int]]:
+        """The run up to its end, or to the label that is one too many; steps of its labels."""
+        labels = self._costs.times.label_steps(run.n_steps, run.timestep_fs, self._random)
+        room = len(labels) if run.most_labels is None else max(1, run.most_labels - run.n_initial)
+        if room >= len(labels):
+            return run, labels
+        return replace(run, n_steps=labels[room]), labels[:room]
+
+    def _walker(self, run: PlannedRun, loop: Loop, share: Share) -> Walker:
+        on_end = lambda: self.ends_s.__setitem__(run.name, self._now())  # noqa: E731
+        return Walker(run.name, loop, _STORE, _unheard, on_end=on_end, share=share)
 
 
-def _loop(run: PlannedRun, times: TaskTimes, labels: Sequence[int], chains_per_task: int) -> Loop:
-    """Label, update, MD until the next label; the first label is of the first frame.
-
-    The MD that makes frames is that of one model: by the times of the ensemble it costs too much.
-    """
-    stretches = zip(labels, [*labels[1:], run.n_steps], strict=True)
-    for made, (step, until) in enumerate(stretches, start=1 + run.n_initial):
-        yield _label(times.label_s(run.n_atoms))
-        if made == 1 + run.n_initial:
-            yield from _at_once([_propagate(times.md_s(run.n_atoms, n)) for n in run.explore_steps])
-            yield from _at_once([_label(times.label_s(run.n_atoms)) for _ in range(run.n_initial)])
-        yield tuple(
-            _sample(times.update_s(run.n_atoms, made, len(chains)))
-            for chains in deal(run.n_chains, chains_per_task)
-        )
-        yield _propagate(times.md_s(run.n_atoms, until - step))
-    return None  # type: ignore[return-value]
+_STORE: Any = SimpleNamespace(close=lambda: None)
 
 
-def _at_once(work: Sequence[Work]) -> Iterator[Begin | First]:
-    jobs = [Begin(each) for each in work]
-    yield from jobs
-    for job in jobs:
-        yield First((job,))
+def _unheard(_: Any) -> None:
+    """What is committed is told to nobody."""
 
 
-def _label(seconds: float) -> _Label:
-    return _Label(reference={}, structure=None, directory="", planned_s=seconds)  # type: ignore[arg-type]
-
-
-def _sample(seconds: float) -> _Sample:
-    nothing: Any = None
-    return _Sample(
-        potential=nothing,
-        previous=nothing,
-        chains=(),
-        n_members=0,
-        version=0,
-        labels=(),
-        energy_shift=0.0,
-        energy_std=0.0,
-        prior_std=0.0,
-        schedule=nothing,
-        seed=0,
-        directory="",
-        planned_s=seconds,
-    )
-
-
-def _propagate(seconds: float) -> _Propagate:
-    nothing: Any = None
-    return _Propagate(
-        potential=nothing,
-        ensemble=nothing,
-        energy_std_floor=0.0,
-        checkpoint=nothing,
-        dynamics=nothing,
-        n_steps=0,
-        limit=0.0,
-        planned_s=seconds,
-    )
+def _share(run: PlannedRun) -> Share:
+    return Share(run.shares or run.name, weight=run.weight, priority=run.priority)

@@ -21,7 +21,7 @@ from bnnflow.data.layout import RUN_FILE
 from bnnflow.data.reader import RunData, read_run
 from bnnflow.data.runfile import DAMAGE
 from bnnflow.data.tables import Timing
-from bnnflow.records import Calibration, FloatArray, IntArray, Phase
+from bnnflow.records import Calibration, Estimates, FloatArray, IntArray, Phase
 
 PATIENCE_S = 0.1
 """How long a file under change is waited for before the commits are read instead."""
@@ -32,9 +32,10 @@ _TAIL = 64
 class Gist:
     """A run up to its last commit, without frames. Energies in eV, seconds of wall time.
 
-    last_std: newest sigma*, NaN when there is none; label_*: (n_labels,), std and error NaN for
-    the first frame; label_reason: why each was asked for; update_seconds: (n_updates,) summed over
-    the tasks of each; failed, failed_seconds: task and seconds of each failure.
+    estimates: the calibrations beside `calibration`; last_std: newest sigma*, NaN when there is
+    none; label_*: (n_labels,), std and error NaN for the first frame; label_reason: why each was
+    asked for; update_seconds: (n_updates,) summed over the tasks of each; failed, failed_seconds:
+    task and seconds of each failure.
     """
 
     commit: int
@@ -43,6 +44,7 @@ class Gist:
     phase: Phase
     step: int
     calibration: Calibration
+    estimates: Estimates
     n_requests: int
     last_std: float
     label_step: IntArray
@@ -113,6 +115,7 @@ def _of_file(file: h5py.File) -> Gist:
         phase=read_field(state, "phase"),
         step=read_field(state["checkpoint"], "step"),
         calibration=read_field(state, "calibration"),
+        estimates=read_field(state, "estimates") or Estimates(),
         n_requests=read_field(state, "n_requests"),
         last_std=_last_std(file),
         label_step=labels["step"][()],
@@ -139,6 +142,7 @@ def _of_data(data: RunData) -> Gist:
         phase=state.phase,
         step=state.checkpoint.step,
         calibration=state.calibration,
+        estimates=state.estimates,
         n_requests=state.n_requests,
         last_std=state.prediction.energy_std
         if state.prediction

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 
 from bnnflow.config import parse_config
 from bnnflow.data import read_run
 from bnnflow.errors import ConfigError, RunFolderError
 from executors.base import Pool
 from workflows.plan_times import LabelHistory, TaskTimes, given, measure
-from workflows.planning import PlannedPools, PlannedRun, forecast
+from workflows.planned_loops import PlannedRun
+from workflows.planning import PlannedPools, forecast
 from workflows.session import fine_tune
 from workflows.simulation import SimulatedPools
 
 THREE_LABELS = LabelHistory((0.0, 100.0, 400.0), 1000.0)
 TIMES = TaskTimes(
-    n_atoms=10.0, label=60.0, md=0.01, update=(2.0, 1.0), histories=(THREE_LABELS,), label_power=2.0
+    n_atoms=10.0,
+    label=60.0,
+    md=(0.0, 0.01),
+    update=(2.0, 1.0),
+    histories=(replace(THREE_LABELS, relative=True),),
+    label_power=2.0,
 )
 
 
@@ -55,6 +63,37 @@ def test_initial_data_are_labelled_at_once_and_learnt_from_in_one_update() -> No
     assert found.labels == 3 + 4
 
 
+def test_walkers_that_share_an_ensemble_wait_for_its_versions() -> None:
+    """One labels its first frame (60 s) and both begin with what follows (24 s), label after 2 s
+    of MD and hand in at 146 s. The first label is learnt until 178 s, the second until 218 s. The
+    next labels are there at 178 + 6 + 60 and at 218 + 6 + 60, and are learnt until 244 + 48 and
+    until 292 + 56; the last stretch of MD takes 12 s.
+    """
+    walkers = [replace(run(name), shares="A") for name in ("A-1", "A-2")]
+    found = forecast(walkers, TIMES, pools(2, 2, 2))
+    assert found.ends_s == {"A-1": pytest.approx(304.0), "A-2": pytest.approx(360.0)}
+    assert found.wall_s == pytest.approx(360.0)
+    assert found.labels == 1 + 2 * 2
+
+
+def test_initial_data_of_a_shared_ensemble_are_labelled_once() -> None:
+    shared = [replace(run(name), shares="A", n_initial=4) for name in ("A-1", "A-2", "A-3")]
+    own = [replace(each, shares="") for each in shared]
+    found = forecast(shared, TIMES, pools(4, 4, 4))
+    assert found.labels == 1 + 4 + 3 * 2
+    assert forecast(own, TIMES, pools(4, 4, 4)).labels == 3 * (3 + 4)
+    n = [5, *range(6, 12)]  # labels known to each update, when none is taken together
+    assert found.node_hours[Pool.GPU] <= 8 * sum(2.0 + each for each in n) * 0.5 / 3600
+
+
+def test_each_material_has_its_own_ensemble() -> None:
+    """Side by side, two materials take no longer than one; all of their runs end."""
+    runs = [replace(run(f"{name}-{n}"), shares=name) for name in "AB" for n in (1, 2)]
+    found = forecast(runs, TIMES, pools(4, 4, 4), most_open=4)
+    assert found.wall_s == pytest.approx(360.0)
+    assert set(found.ends_s) == {"A-1", "A-2", "B-1", "B-2"}
+
+
 def test_chains_are_dealt_to_workers() -> None:
     found = forecast([run()], TIMES, pools(gpu=4, chains_per_task=2))
     assert found.wall_s == pytest.approx(200.0 + 2 * (3.0 + 4.0 + 5.0))
@@ -67,7 +106,7 @@ def test_start_and_latency_are_added() -> None:
 
 def test_larger_materials_take_longer() -> None:
     found = forecast([run(n_atoms=20)], TIMES, pools())
-    assert found.wall_s == pytest.approx(3 * 60.0 * 4 + 2 * (20.0 + 96.0))
+    assert found.wall_s == pytest.approx(3 * 60.0 * 4 + 2 * 20.0 + 8 * (4.0 + 6.0 + 8.0))
 
 
 def test_many_runs_are_bound_by_the_busiest_pool() -> None:
@@ -103,20 +142,86 @@ def test_label_times_follow_a_measured_run() -> None:
     assert np.mean(counts) == pytest.approx(3 + 2 / 500.0 * 5000.0, rel=0.05)
 
 
+def test_a_harder_material_asks_more_often_at_the_same_shares_of_its_labels() -> None:
+    """Twice the labels: in the middle of each stretch, the last one to the end included."""
+    assert THREE_LABELS.denser(2.0).times_fs == (0.0, 50.0, 100.0, 250.0, 400.0, 700.0)
+    assert THREE_LABELS.denser(2.0).denser(0.5) == THREE_LABELS
+    assert THREE_LABELS.denser(0.1).times_fs == (0.0,)
+
+
+def test_the_rate_of_one_more_material_is_spread_as_the_measured_ones_are() -> None:
+    """16, 32 and 64 labels: mean log 32; s^2 = (3 0.4^2 + 2 log(2)^2) / 5, t with 5 degrees."""
+    counts = (64, 16, 32)
+    measured = [LabelHistory(tuple(map(float, range(count))), 1000.0) for count in counts]
+    times = replace(TIMES, histories=tuple(measured))
+    random = np.random.default_rng(0)
+    found = np.log([len(times.label_steps(2000, 0.5, random)) / 32 for _ in range(4000)])
+    scale = np.sqrt((3 * 0.4**2 + 2 * np.log(2) ** 2) / 5 * (1 + 1 / 3))
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+        expected = np.clip(scale * student_t(5).ppf(share), -np.log(4), np.log(4))
+        assert np.quantile(found, share) == pytest.approx(expected, abs=0.07)
+    assert np.exp(found.min()) == pytest.approx(1 / 4) and np.exp(found.max()) == pytest.approx(4)
+
+
+def test_a_run_is_left_with_the_labels_that_it_may_have() -> None:
+    """The third label, at step 800, is not made: MD ends there."""
+    found = forecast([replace(run(), most_labels=2)], TIMES, pools())
+    assert found.labels == 2
+    assert found.wall_s == pytest.approx(2 * 60.0 + 800 * 0.01 + 8 * (3.0 + 4.0))
+    enough = forecast([replace(run(), most_labels=3)], TIMES, pools())
+    assert enough.wall_s == pytest.approx(ALONE_S)
+    initial = replace(run(), most_labels=6, n_initial=4)
+    assert forecast([initial], TIMES, pools()).labels == 6
+
+
+def test_times_go_with_the_size_as_they_do_in_the_measured_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Labels with the cube of the atoms; steps and updates with a part that no atom adds to."""
+
+    def run_of(folder: Path) -> object:
+        n = int(folder.name)
+        versions = np.arange(1, 4)
+        data = SimpleNamespace(
+            state=SimpleNamespace(checkpoint=SimpleNamespace(step=100), n_initial=0),
+            labels=SimpleNamespace(seconds=np.full(3, 1e-3 * n**3), step=np.array([0, 10, 20])),
+            updates=SimpleNamespace(
+                version=versions, n_members=np.full(3, 4), seconds=4 * (5.0 + 0.1 * n * versions)
+            ),
+            timing=SimpleNamespace(kind=("md", "md"), seconds=(9.0, 100 * (0.002 + 0.001 * n))),
+        )
+        config = SimpleNamespace(dynamics=SimpleNamespace(timestep_fs=0.5))
+        initial = np.zeros(3, dtype=bool)
+        return SimpleNamespace(data=data, n_atoms=n, config=config, initial=initial)
+
+    monkeypatch.setattr("workflows.plan_times.load", run_of)
+    found = measure([Path("4"), Path("8"), Path("12")])
+    assert found.label_power == pytest.approx(3.0)
+    for n in (4, 20):
+        assert found.label_s(n) == pytest.approx(1e-3 * n**3)
+        assert found.md_s(n, 50) == pytest.approx(50 * (0.002 + 0.001 * n))
+        assert found.update_s(n, 7, 2) == pytest.approx(2 * (5.0 + 0.1 * n * 7))
+    alike = measure([Path("8"), Path("9")])
+    assert alike.label_power == 2.0 and alike.md_s(17, 1) == pytest.approx(
+        2 * alike.md_s(8, 1), rel=0.07
+    )
+    assert measure([Path("4"), Path("8")], label_power=1.5).label_power == 1.5
+
+
 def test_the_same_seed_gives_the_same_forecast() -> None:
-    late = TaskTimes(10.0, 60.0, 0.01, (2.0, 1.0), (LabelHistory((0.0, 900.0), 1000.0),))
+    late = TaskTimes(10.0, 60.0, (0.0, 0.01), (2.0, 1.0), (LabelHistory((0.0, 900.0), 1000.0),))
     runs = [run(str(number), n_steps=8000) for number in range(10)]
     first, second = (forecast(runs, late, pools(), seed=3) for _ in range(2))
     assert first.wall_s == second.wall_s and first.labels == second.labels
 
 
 def test_times_given_by_hand_hold_for_any_size_and_length() -> None:
-    times = given(label=60.0, md=0.01, update=(2.0, 1.0), labels=4, power=3.0)
+    times = given(label=60.0, md=0.01, update=(2.0, 1.0), labels=4)
     found = forecast([run(n_atoms=500, n_steps=900)], times, pools())
     assert found.labels == 4
     assert found.wall_s == pytest.approx(4 * 60.0 + 9.0 + 8 * (3.0 + 4.0 + 5.0 + 6.0))
     with pytest.raises(ConfigError, match="--from RUN"):
-        given(label=None, md=0.01, update=(2.0, 1.0), labels=4, power=3.0)
+        given(label=None, md=0.01, update=(2.0, 1.0), labels=4)
 
 
 def test_times_measured_on_a_run_are_those_of_its_tasks(tmp_path: Path) -> None:

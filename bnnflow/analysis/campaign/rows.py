@@ -17,7 +17,7 @@ from bnnflow.config import RunConfig
 from bnnflow.data import Gist, is_driven
 from bnnflow.data.layout import LOG_FILE
 from bnnflow.records import Phase
-from bnnflow.uncertainty import largest_trusted_std, predictive_std
+from bnnflow.uncertainty import energy_calibration, largest_trusted_std, predictive_std
 
 STATES: tuple[str, ...] = (
     "stopped",
@@ -78,8 +78,9 @@ def run_row(
 ) -> RunRow:
     """The figures of a run that was read. state: what it is in, and why."""
     threshold = config.threshold.energy_threshold_eV(gist.n_atoms)
+    calibration = energy_calibration(gist.calibration, gist.estimates.audit, config.calibration.use)
     limit = largest_trusted_std(
-        gist.calibration, threshold=threshold, confidence=config.threshold.confidence
+        calibration, threshold=threshold, confidence=config.threshold.confidence
     )
     asked = interventions(gist.label_error, gist.label_std, gist.label_reason)
     time_ps = gist.step * config.dynamics.timestep_fs / 1000.0
@@ -100,7 +101,7 @@ def run_row(
         above=int(np.count_nonzero(np.abs(gist.label_error[asked]) > threshold)),
         asked=int(asked.sum()),
         energy_std_over_limit=_finite(gist.last_std / limit),
-        widening=float(predictive_std(gist.calibration, std=1.0)),
+        widening=float(predictive_std(calibration, std=1.0)),
         seconds={kind: Clock(spans.of(kind)).total for kind in KINDS},
         failures=len(gist.failed),
         last_failure=gist.last_failure,

@@ -44,13 +44,14 @@ def spent(kind: str, start: float, seconds: float) -> Spent:
     return Spent(kind, T0 + start, seconds)
 
 
-def config_text(name: str, length_ps: float = 0.008) -> str:
-    """The resolved config of a run of ethanol."""
+def config_text(name: str, length_ps: float = 0.008, use: str = "requested") -> str:
+    """The resolved config of a run of ethanol. use: errors that its calibration is made from."""
     values = {
         "material": {"structure": "ethanol", "name": name},
         "threshold": {"energy_kcal_per_mol": 1.0},
         "dynamics": {"length_ps": length_ps, "temperature_K": 300.0},
         "reference": {"engine": "tblite", "options": {"method": "GFN2-xTB"}},
+        "calibration": {"use": use} | ({"audit_every_steps": 10} if use != "requested" else {}),
     }
     return parse_config(values).to_yaml()
 
@@ -62,9 +63,10 @@ def open_made(
     *,
     sessions: Sequence[Session] = (session(),),
     length_ps: float = 0.008,
+    use: str = "requested",
 ) -> RunStore:
     """A run, still open, with so many commits; all spans are in the first of them."""
-    text = config_text(folder.name, length_ps)
+    text = config_text(folder.name, length_ps, use)
     store = create_run(
         folder, config_text=text, metadata={"timestep_fs": 0.5, "seed": 1}, state=building.state(0)
     )

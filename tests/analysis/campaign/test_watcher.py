@@ -21,11 +21,13 @@ from bnnflow.analysis.campaign.costs import (
 )
 from bnnflow.analysis.campaign.rows import RunRow
 from bnnflow.analysis.campaign.table import campaign_table
+from bnnflow.analysis.run import load
 from bnnflow.data import read_gist
 from bnnflow.data.gist import whole_gist
 from bnnflow.data.headline import read_headline, write_headline
 from bnnflow.errors import RunFolderError
-from bnnflow.records import Phase, PoolSize
+from bnnflow.records import Calibration, Commit, Estimates, Phase, PoolSize
+from bnnflow.uncertainty import largest_trusted_std, predictive_std
 
 SPANS = (
     spent("label", 0.0, 10.0),
@@ -91,6 +93,21 @@ def test_figures_of_a_run(tmp_path: Path) -> None:
         {"md": 4.0, "label": 10.0, "update": 20.0, "queued": 5.0, "idle": 1.0, "explore": 0.0}
     )
     assert row.failures == 0
+
+
+@pytest.mark.parametrize("use", ["requested", "audit", "both"])
+def test_the_calibration_shown_is_the_one_that_decides(tmp_path: Path, use: str) -> None:
+    """As the report of the run itself has it."""
+    audit = Estimates(audit=Calibration(1.5, 10.0, count=8, sum_squares=72.0))
+    with open_made(tmp_path / "water", 2, SPANS, use=use) as store:
+        store.commit(Commit(replace(store.state, estimates=audit), ()))
+    row, run = look(tmp_path / "water")["water"], load(tmp_path / "water")
+    assert run.config.calibration.use == use
+    std = read_gist(tmp_path / "water").last_std
+    assert row.energy_std_over_limit == pytest.approx(std / run.limit)
+    assert row.widening == pytest.approx(predictive_std(run.calibration, std=1.0))
+    requested = largest_trusted_std(run.data.state.calibration, threshold=run.threshold)
+    assert (run.limit == pytest.approx(requested)) == (use == "requested")
 
 
 def test_costs_are_seconds_times_cores(tmp_path: Path) -> None:
