@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,7 @@ class Outcomes:
     def __init__(self) -> None:
         self._open: set[Future[Any]] = set()
         self._lock = threading.Lock()
+        self._answered: Counter[Pool] = Counter()
 
     def follow(self, inner: Future[Any], pool: Pool) -> Future[Any]:
         """A future that ends as Parsl's does, with Parsl's own errors made FaultError."""
@@ -32,6 +34,10 @@ class Outcomes:
             self._open.add(outer)
         inner.add_done_callback(partial(self._finish, outer, pool))
         return outer
+
+    def answered(self, pool: Pool) -> int:
+        """How many tasks of a pool have come back with what they were asked for."""
+        return self._answered[pool]
 
     def fail_all(self, error: FaultError) -> None:
         """End every future that is still open."""
@@ -44,7 +50,8 @@ class Outcomes:
     def _finish(self, outer: Future[Any], pool: Pool, inner: Future[Any]) -> None:
         with self._lock:
             self._open.discard(outer)
-        error = inner.exception()
+            error = inner.exception()
+            self._answered[pool] += error is None
         with suppress(InvalidStateError):  # the pools were closed just now
             if error is None:
                 outer.set_result(inner.result())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from parsl.config import Config
 from executors.base import Pool
 from executors.blocks.addresses import site_address
 from executors.blocks.build import scheduler_blocks
-from executors.blocks.failing import give_up_after_three
+from executors.blocks.failing import GiveUpAfterThree
 from executors.blocks.local import LocalBlocks
 from executors.blocks.scaling import WholeNodes, Workers
 from executors.blocks.start import (
@@ -37,18 +38,23 @@ def parsl_config(
     run_dir: Path,
     watch: str,
     on_submit: Callable[[str], None] = lambda _: None,
+    answered: Callable[[Pool], int] = lambda _: 0,
 ) -> Config:
     """Parsl's configuration of a site.
 
     run_dir: where Parsl writes; watch: shell lines that bind a block on this machine to this
-    process (`Lifeline`); on_submit: told the command that ends each job of a scheduler.
+    process (`Lifeline`); on_submit: told the command that ends each job of a scheduler; answered:
+    how many tasks of a pool have come back so far.
 
     On this machine a pool has one block: an idle one stays, with the models it has loaded, and a
-    lost one is replaced, until three in a row have failed. A scheduler's blocks come with the
-    tasks, and go when they have been idle.
+    lost one is replaced, until three in a row have failed to no avail. A scheduler's blocks come
+    with the tasks, and go when they have been idle.
     """
     return Config(
-        executors=[_executor(site, pool, run_dir, watch, on_submit) for pool in Pool],
+        executors=[
+            _executor(site, pool, run_dir, watch, on_submit, partial(answered, pool))
+            for pool in Pool
+        ],
         run_dir=str(run_dir),
         initialize_logging=BoundedLogging(),
         strategy="htex_auto_scale",
@@ -60,7 +66,12 @@ def parsl_config(
 
 
 def _executor(
-    site: SiteConfig, pool: Pool, run_dir: Path, watch: str, on_submit: Callable[[str], None]
+    site: SiteConfig,
+    pool: Pool,
+    run_dir: Path,
+    watch: str,
+    on_submit: Callable[[str], None],
+    answered: Callable[[], int],
 ) -> Workers:
     config: PoolConfig = getattr(site.pools, pool.value)
     scheduler = config.scheduler
@@ -71,7 +82,7 @@ def _executor(
         "heartbeat_period": site.heartbeat_period_s,
         "heartbeat_threshold": site.heartbeat_threshold_s,
         "poll_period": 100,  # ms between checks of an idle process; messages wake it at once
-        "block_error_handler": give_up_after_three,
+        "block_error_handler": GiveUpAfterThree(answered),
         "launch_cmd": manager_command(config, run_dir),
         "drain_period": scheduler.drain_s if scheduler else None,
         "provider": _provider(config, watch, on_submit),

@@ -110,7 +110,11 @@ class ParslExecutor:
             stack.callback(lifeline.cut)
             on_submit = Reaper(lifeline.path).remember if self._site.remote else _forget
             config = parsl_config(
-                self._site, run_dir=folder, watch=lifeline.watch(), on_submit=on_submit
+                self._site,
+                run_dir=folder,
+                watch=lifeline.watch(),
+                on_submit=on_submit,
+                answered=self._outcomes.answered,
             )
             kernel: Any = stack.enter_context(running_kernel(config))
             self._queues = {

@@ -73,9 +73,8 @@ def manager(study: Study, rng: random.Random) -> Tally:
 def _in_pools(study: Study, rng: random.Random, victim: Any) -> Tally:
     config = study.config()
     pools = _pools(study)
-    began = time.monotonic()
     whole = study.uninterrupted("pools", config)
-    seconds = _seconds(time.monotonic() - began)
+    seconds = _warm_seconds(study, config)
     with study.try_folder() as run:
         plan(study.armed)
         pool = rng.choice(list(Pool))
@@ -88,13 +87,13 @@ def _in_pools(study: Study, rng: random.Random, victim: Any) -> Tally:
         return study.judge(run, like=whole, idle=int(early))
 
 
-_longest: list[float] = []
-
-
-def _seconds(measured: float) -> float:
-    """What the uninterrupted run took when it was made."""
-    _longest.append(measured)
-    return _longest[0]
+def _warm_seconds(study: Study, config: RunConfig) -> float:
+    """What a run takes in pools whose workers have loaded everything; measured once."""
+    if "pools" not in study.seconds:
+        began = time.monotonic()
+        go_on(config, study.folder / "warm")
+        study.seconds["pools"] = time.monotonic() - began
+    return study.seconds["pools"]
 
 
 def _parent(process: int) -> int:
@@ -138,4 +137,3 @@ def close_pools(study: Study) -> None:
     if _opened.cache_info().currsize:
         _opened(study.folder).__exit__(None, None, None)
         _opened.cache_clear()
-        _longest.clear()

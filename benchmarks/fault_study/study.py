@@ -63,10 +63,14 @@ class Tally:
 
 @dataclass
 class Study:
-    """A folder for runs, the model, and the runs that nobody interrupted, by their settings."""
+    """A folder for runs, the model, and the runs that nobody interrupted, by their settings.
+
+    seconds: what such a run takes.
+    """
 
     folder: Path
     clean: dict[str, Path] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model = self.folder / "tiny.safetensors"

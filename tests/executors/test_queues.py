@@ -7,7 +7,7 @@ from parsl.jobs.states import JobState, JobStatus
 
 from bnnflow.errors import PoolLostError
 from executors.blocks import flux, lsf, pbspro, slurm
-from executors.blocks.failing import give_up_after_three
+from executors.blocks.failing import GiveUpAfterThree
 from executors.blocks.queue import Job
 from executors.blocks.scaling import idle_blocks
 from executors.notices import QueueNotices
@@ -134,9 +134,10 @@ def test_three_failures_in_a_row_end_a_pool_and_say_why(tmp_path):
     failed = JobStatus(JobState.FAILED, stderr_path=str(tmp_path / "stderr"))
     missing = JobStatus(JobState.MISSING, stderr_path=str(tmp_path / "stderr"))
     pool = Pool()
-    give_up_after_three(pool, {"0": failed, "1": missing})
+    look = GiveUpAfterThree(lambda: 7)
+    look(pool, {"0": failed, "1": missing})
     assert pool.given_up is None
-    give_up_after_three(pool, {"8": failed, "9": failed, "10": missing})
+    look(pool, {"8": failed, "9": failed, "10": missing})
     assert isinstance(pool.given_up, PoolLostError)
     assert "module: command not found" in str(pool.given_up)
 
@@ -145,8 +146,28 @@ def test_three_failures_in_a_row_end_a_pool_and_say_why(tmp_path):
 def test_blocks_that_end_through_no_fault_of_theirs_do_not_end_a_pool(state):
     pool = Pool()
     failed = JobStatus(JobState.FAILED)
-    give_up_after_three(pool, {"0": failed, "1": failed, "2": JobStatus(state), "3": failed})
+    blocks = {"0": failed, "1": failed, "2": JobStatus(state), "3": failed}
+    GiveUpAfterThree(lambda: 0)(pool, blocks)
     assert pool.given_up is None
+
+
+def test_blocks_that_fail_while_work_comes_back_do_not_end_a_pool():
+    """In a long campaign each block may die some day; once none does any work, three are enough."""
+    pool, answered, blocks = Pool(), 0, {}
+    look = GiveUpAfterThree(lambda: answered)
+    for number in range(6):
+        answered += 10
+        blocks[str(number)] = JobStatus(JobState.RUNNING)
+        look(pool, blocks)
+        blocks[str(number)] = JobStatus(JobState.FAILED)
+        look(pool, blocks)
+        assert pool.given_up is None
+    blocks["6"] = JobStatus(JobState.FAILED)  # after block 5, which had worked
+    look(pool, blocks)
+    assert pool.given_up is None
+    blocks["7"] = JobStatus(JobState.FAILED)
+    look(pool, blocks)
+    assert isinstance(pool.given_up, PoolLostError)
 
 
 def test_only_blocks_all_of_whose_nodes_are_idle_are_given_back():
