@@ -38,6 +38,14 @@ TIMES = ("md", "explore", "label", "update", "queued", "idle")
 """Kinds of wall time, in the order shown; queued: for room in a pool that others share."""
 _RARE = ("explore", "queued")
 """Shown where there was any. explore: making frames for the initial data."""
+MISFIT_KCAL_PER_MOL_A = 7.0
+"""Force error on its own data that says that an ensemble has not found its labels: as large as that
+of a foundation model."""
+MISFIT_REMEDY = (
+    "the prior does not reach these labels, so that their forces count as noise: in a new run, set "
+    "sampler.prior_force_spread_kcal_per_mol_A to more, such as 20 (with schedule published: "
+    "potential.prior_std)"
+)
 _UNCOUNTED = (Reason.AUDIT, Reason.GUARD, Reason.INITIAL)
 """Reasons of labels that are no interventions."""
 
@@ -53,6 +61,7 @@ class Progress:
     errors: list[float] = field(default_factory=list)
     labels: int = 0
     warned: bool = False
+    warned_of_misfit: bool = False
 
     def catch_up(self, run: RunData) -> None:
         """Take over what earlier sessions of this run did."""
@@ -142,6 +151,10 @@ class Progress:
             self.write(f"{self.name}  labelling {chosen.total()} frames at once: {words}")
 
     def _warn(self, commit: Commit) -> None:
+        """Each once, as long as it holds."""
+        for event in commit.events:
+            if isinstance(event, Updated):
+                self._warn_of_misfit(to_kcal_per_mol(_mean_of(event, "force_rmse")))
         stuck = locked_in(
             rule_calibration(commit.state, self.plan),
             floor_std=self.plan.energy_std,
@@ -151,6 +164,15 @@ class Progress:
         if stuck and not self.warned:
             self.write(f"{self.name}  WARNING locked in: {LOCK_IN_REMEDIES}")
         self.warned = stuck
+
+    def _warn_of_misfit(self, force: float) -> None:
+        misfit = force > MISFIT_KCAL_PER_MOL_A
+        if misfit and not self.warned_of_misfit:
+            self.write(
+                f"{self.name}  WARNING forces on its own data are off by {force:.1f} kcal/mol/Å: "
+                f"{MISFIT_REMEDY}"
+            )
+        self.warned_of_misfit = misfit
 
 
 def together(*hearers: Callable[[Told], None]) -> Callable[[Told], None]:
@@ -199,20 +221,20 @@ def _asked(decision: Decision) -> str:
 
 
 def _updated(event: Updated) -> str:
-    results = event.results
-    energy = _mean([value for result in results for value in result.energy_rmse])
-    force = _mean([value for result in results for value in result.force_rmse])
-    kinetic = _mean([value for result in results for value in result.kinetic_temperature])
-    acceptance = _mean([value for result in results for value in result.acceptance])
+    energy, force = _mean_of(event, "energy_rmse"), _mean_of(event, "force_rmse")
+    kinetic, acceptance = _mean_of(event, "kinetic_temperature"), _mean_of(event, "acceptance")
     accepted = f", acceptance {acceptance:.2f}" if math.isfinite(acceptance) else ""
+    seconds = max(result.seconds for result in event.results)
     return (
-        f"ensemble v{event.ensemble.version} took {max(r.seconds for r in results):.0f} s: on its "
-        f"data energy RMSE {to_kcal_per_mol(energy):.3f} kcal/mol, forces "
+        f"ensemble v{event.ensemble.version} took {seconds:.0f} s: on its data energy RMSE "
+        f"{to_kcal_per_mol(energy):.3f} kcal/mol, forces "
         f"{to_kcal_per_mol(force):.2f} kcal/mol/Å; kinetic temperature {kinetic:.2f}{accepted}"
     )
 
 
-def _mean(values: list[float]) -> float:
+def _mean_of(event: Updated, figure: str) -> float:
+    """Over all chains."""
+    values = [value for result in event.results for value in getattr(result, figure)]
     return float(np.mean(values)) if values else math.nan
 
 

@@ -169,9 +169,9 @@ class Answers:
         """Chains that arrived, or a failure if one is due."""
         if self.bad_chains:
             return failure("sample", self.bad_chains.pop(0))
-        ones = (1.0,) * len(request.chains)
+        ones, errors = ((value,) * len(request.chains) for value in (1.0, 0.05))
         return SampleResult(
-            request.version, request.chains, ones, ones, ones, ones, ones, 1.0, "here"
+            request.version, request.chains, ones, errors, errors, ones, ones, 1.0, "here"
         )
 
 
