@@ -36,7 +36,7 @@ class Outcomes:
         return outer
 
     def answered(self, pool: Pool) -> int:
-        """How many tasks of a pool have come back with what they were asked for."""
+        """How many tasks of a pool have come back with a result."""
         return self._answered[pool]
 
     def fail_all(self, error: FaultError) -> None:

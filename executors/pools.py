@@ -13,6 +13,7 @@ from bnnflow.errors import FaultError
 from bnnflow.records import PoolSize
 from executors.apps import App, pool_apps
 from executors.base import Pool, Request, Result
+from executors.blocks.failing import GiveUpAfterThree
 from executors.blocks.reaper import Reaper
 from executors.blocks.scheduler import SchedulerBlocks
 from executors.kernel import running_kernel
@@ -49,6 +50,7 @@ class ParslExecutor:
         self._outcomes = Outcomes()
         self._apps: Mapping[Pool, App] = {}
         self._queues: Mapping[Pool, tuple[SchedulerBlocks, QueueNotices]] = {}
+        self._failing: Mapping[Pool, GiveUpAfterThree] = {}
         self._open = ExitStack()
         self._first_notices = _too_long(site, longest_label_s)
 
@@ -93,13 +95,19 @@ class ParslExecutor:
         return {Pool(name): pool.size for name, pool in self._site.pools}
 
     def notices(self) -> list[tuple[Pool, str]]:
-        """Jobs that wait long, or are held, since the last call."""
+        """Jobs that wait long, are held, or fail beside others that work, since the last call."""
         first, self._first_notices = self._first_notices, []
-        return first + [
+        queued = [
             (pool, line)
             for pool, (provider, said) in self._queues.items()
             for line in said.news(provider.waiting())
         ]
+        failing = [
+            (pool, f"pool {pool}: {line}")
+            for pool, blocks in self._failing.items()
+            for line in blocks.news()
+        ]
+        return first + queued + failing
 
     @contextmanager
     def _started(self) -> Iterator[Mapping[Pool, App]]:
@@ -122,10 +130,13 @@ class ParslExecutor:
                 for executor in config.executors
                 if isinstance(executor.provider, SchedulerBlocks)
             }
+            self._failing = {
+                Pool(executor.label): executor.block_error_handler for executor in config.executors
+            }
             yield pool_apps(kernel, self._site)
 
     def _close_submission(self) -> None:
-        self._apps, self._queues = {}, {}
+        self._apps, self._queues, self._failing = {}, {}, {}
         self._outcomes.fail_all(FaultError("the pools were closed before this task ended"))
 
 

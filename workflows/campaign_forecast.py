@@ -27,8 +27,8 @@ and end, as seen here."""
 LATENCY_S = 0.05
 """What a task costs beside its own time: commits, messages; as seen here."""
 HOUR_S = 3600.0
-_PLAYS, _PLAYED_RUNS = 21, 2000
-"""A campaign is played so often, each time with other label times; a large one less often."""
+_PLAYS, _PLAYED_RUNS = 21, 1000
+"""A campaign of up to so many runs is played so often, each time with other label times."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class CampaignForecast:
     """A forecast with what it was made from.
 
     found: of the play that took the median time; range_s: wall times that nine of ten plays are
-    above, and below; the plays differ in when labels are asked for.
+    above, and below (None: it was played once); the plays differ in when labels are asked for.
     """
 
     name: str
     site: str
     n_runs: int
     found: Forecast
-    range_s: tuple[float, float]
+    range_s: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -53,7 +53,7 @@ class CampaignForecast:
             "runs": self.n_runs,
             "labels": self.found.labels,
             "wall_hours": self.found.wall_s / HOUR_S,
-            "wall_hours_range": [each / HOUR_S for each in self.range_s],
+            "wall_hours_range": self.range_s and [each / HOUR_S for each in self.range_s],
             "bottleneck": str(self.found.bottleneck),
             "node_hours": {str(pool): hours for pool, hours in self.found.node_hours.items()},
             "busy": {str(pool): share for pool, share in self.found.busy.items()},
@@ -62,11 +62,11 @@ class CampaignForecast:
     def table(self) -> str:
         """The totals, then a line per pool."""
         found = self.found
-        low, high = (each / HOUR_S for each in self.range_s)
+        spread = self.range_s and " ({:.3g} to {:.3g})".format(*(s / HOUR_S for s in self.range_s))
         totals = [
             ("campaign", f"{self.name} on {self.site}"),
             ("runs, labels", f"{self.n_runs:,}, {found.labels:,}"),
-            ("wall time", f"{found.wall_s / HOUR_S:.3g} h ({low:.3g} to {high:.3g})"),
+            ("wall time", f"{found.wall_s / HOUR_S:.3g} h{spread or ''}"),
             ("node hours", f"{sum(found.node_hours.values()):.3g}"),
             ("bottleneck", f"pool {found.bottleneck}"),
         ]
@@ -100,14 +100,15 @@ def forecast_campaign(
     wanted = own if runs is None else _copies(own, runs)
     chains = plan.runs[0].config.sampler.chains
     pools = pools_of(where, chains, queue_s)
+    once = len(wanted) > _PLAYED_RUNS or times.n_atoms is None  # by hand: nothing is chance
     plays = [
         forecast(wanted, times, pools, seed=seed + number, most_open=campaign.most_open)
-        for number in range(max(1, min(_PLAYS, _PLAYED_RUNS // len(wanted))))
+        for number in range(1 if once else _PLAYS)
     ]
     plays.sort(key=lambda play: play.wall_s)
     low, high = np.quantile([play.wall_s for play in plays], (0.1, 0.9))
-    median = plays[len(plays) // 2]
-    return CampaignForecast(campaign.name, where.name, len(wanted), median, (low, high))
+    median, spread = plays[len(plays) // 2], None if once else (float(low), float(high))
+    return CampaignForecast(campaign.name, where.name, len(wanted), median, spread)
 
 
 def pools_of(site: SiteConfig, n_chains: int, queue_s: float = 0.0) -> PlannedPools:
@@ -133,6 +134,7 @@ def _planned(plan: CampaignPlan) -> list[PlannedRun]:
             n_chains=run.config.sampler.chains,
             weight=run.material.entry.weight,
             priority=run.material.entry.priority,
+            material=run.material.name,
             most_labels=run.config.limits.labels,
             n_initial=run.config.initial.labels,
             explore_steps=_explore_steps(run),
@@ -154,6 +156,7 @@ def _copies(own: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
         replace(
             run,
             name=f"{run.name}-{number}",
+            material=f"{run.material}-{number // len(own)}",
             shares=run.shares and f"{run.shares}-{number // len(own)}",
         )
         for number, run in enumerate(islice(cycle(own), count))

@@ -17,9 +17,9 @@ from workflows.requests import deal
 class PlannedRun:
     """One run of the campaign: atoms, MD steps of so many fs, chains of its ensemble.
 
-    most_labels: with which it is left when one more is wanted; n_initial: labels of initial data;
-    explore_steps: MD steps of each task that makes their frames; shares: material whose walkers
-    have one ensemble, or empty.
+    material: runs of one ask for labels alike; most_labels: with which it is left when one more is
+    wanted; n_initial: labels of initial data; explore_steps: MD steps of each task that makes their
+    frames; shares: name of the ensemble that walkers of the material have in common, or empty.
     """
 
     name: str
@@ -29,6 +29,7 @@ class PlannedRun:
     n_chains: int
     weight: float = 1.0
     priority: int = 0
+    material: str = ""
     most_labels: int | None = None
     n_initial: int = 0
     explore_steps: tuple[int, ...] = ()

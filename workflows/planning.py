@@ -20,6 +20,7 @@ import numpy as np
 
 from executors.base import Pool
 from workflows.driver import Walker, drive
+from workflows.plan_labels import LabelTimes
 from workflows.plan_times import TaskTimes
 from workflows.planned_loops import Costs, PlannedEnsemble, PlannedRun, alone
 from workflows.protocol import Loop
@@ -67,7 +68,7 @@ def forecast(
     seed: int = 0,
     most_open: int | None = None,
 ) -> Forecast:
-    """Play a campaign. seed: of which labels come when (`TaskTimes.label_steps`)."""
+    """Play a campaign. seed: of which labels come when (`LabelTimes`)."""
     simulated = SimulatedPools(
         pools.workers,
         seconds=lambda _pool, request: request.planned_s + pools.latency_s,
@@ -76,7 +77,9 @@ def forecast(
         cores=pools.cores,
     )
     walkers = _Walkers(
-        Costs(times, pools.chains_per_task), np.random.default_rng(seed), simulated.now
+        Costs(times, pools.chains_per_task),
+        LabelTimes(times.histories, np.random.default_rng(seed)),
+        simulated.now,
     )
     with _no_collection():
         drive(walkers.of(runs), simulated, most_open=most_open, inbox=simulated)
@@ -105,9 +108,9 @@ def _no_collection() -> Iterator[None]:
 class _Walkers:
     """The walkers of a campaign, one by one as the driver opens them; notes labels and ends."""
 
-    def __init__(self, costs: Costs, random: np.random.Generator, now: Callable[[], float]) -> None:
+    def __init__(self, costs: Costs, times: LabelTimes, now: Callable[[], float]) -> None:
         self._costs = costs
-        self._random = random
+        self._times = times
         self._now = now
         self.n_labels = 0
         self.ends_s: dict[str, float] = {}
@@ -119,7 +122,7 @@ class _Walkers:
             yield from self._together(members) if material else map(self._alone, members)
 
     def _alone(self, run: PlannedRun) -> Walker:
-        run, labels = self._labelled(run)
+        run, labels = self._labelled(run, begun_with=1 + run.n_initial)
         self.n_labels += len(labels) + run.n_initial
         return self._walker(run, alone(run, self._costs, labels), _share(run))
 
@@ -129,21 +132,28 @@ class _Walkers:
         share, ensemble = _share(first), PlannedEnsemble(first, len(members), self._costs)
         self.n_labels += 1 + first.n_initial
         yield Walker(first.shares, ensemble.curate(), _STORE, _unheard, share=share, counted=False)
-        for each in members:
-            run, labels = self._labelled(each)
+        for number, each in enumerate(members):
+            begun_with = 0 if number else 1 + first.n_initial
+            run, labels = self._labelled(each, begun_with=begun_with)
             self.n_labels += len(labels) - 1
             yield self._walker(run, ensemble.walk(run, labels), share)
 
-    def _labelled(self, run: PlannedRun) -> tuple[PlannedRun, list[int]]:
-        """The run up to its end, or to the label that is one too many; steps of its labels."""
-        labels = self._costs.times.label_steps(run.n_steps, run.timestep_fs, self._random)
-        room = len(labels) if run.most_labels is None else max(1, run.most_labels - run.n_initial)
-        if room >= len(labels):
-            return run, labels
-        return replace(run, n_steps=labels[room]), labels[:room]
+    def _labelled(self, run: PlannedRun, *, begun_with: int) -> tuple[PlannedRun, list[int]]:
+        """The run up to its end, or to the label that is one too many; steps of its labels, that of
+        the frame it begins with first.
+
+        begun_with: labels on its account before MD begins.
+        """
+        steps = self._times.steps(run.material or run.name, run.n_steps, run.timestep_fs)
+        room = len(steps) if run.most_labels is None else 1 + max(0, run.most_labels - begun_with)
+        if room >= len(steps):
+            return run, steps
+        return replace(run, n_steps=steps[room]), steps[:room]
 
     def _walker(self, run: PlannedRun, loop: Loop, share: Share) -> Walker:
-        on_end = lambda: self.ends_s.__setitem__(run.name, self._now())  # noqa: E731
+        def on_end() -> None:
+            self.ends_s[run.name] = self._now()
+
         return Walker(run.name, loop, _STORE, _unheard, on_end=on_end, share=share)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from heapq import nlargest
 from typing import Any
 
 from parsl.jobs.states import JobState, JobStatus
@@ -10,7 +11,7 @@ from parsl.jobs.states import JobState, JobStatus
 from bnnflow.errors import PoolLostError
 
 IN_A_ROW = 3
-"""Blocks that fail, while no task comes back, before their pool is given up."""
+"""Blocks that fail to no avail before their pool is given up."""
 
 _SHOWN = 300
 
@@ -18,33 +19,46 @@ _SHOWN = 300
 class GiveUpAfterThree:
     """Parsl's hook: ends all tasks of a pool whose last blocks have all failed to no avail.
 
-    answered: how many tasks of the pool have come back so far. Blocks that were cancelled, or ended
-    with their walltime or their node, do not count; nor do three that failed while work came back:
-    in a long campaign every block may die some day.
+    answered: how many tasks of the pool have come back with a result so far. Blocks that were
+    cancelled, or ended with their walltime or their node, do not count; nor do three that failed
+    while another block works, or since the first of which a result has come back: in a long
+    campaign every block may die some day, and several at once. Those are told of instead.
     """
 
     def __init__(self, answered: Callable[[], int]) -> None:
         self._answered = answered
-        self._before: dict[
-            str, int
-        ] = {}  # what had come back when a block was found to have failed
+        # block -> results that had come back when it was first seen
+        self._before: dict[str, int] = {}
+        self._news: list[str] = []
+        self._told = 0
 
     def __call__(self, executor: Any, status: Mapping[str, JobStatus]) -> None:
         """Look at the states of all blocks there have been."""
         now = self._answered()
-        names = sorted(status, key=int)
-        for name in names:
-            if _failed(status[name]):
-                self._before.setdefault(name, now)
-        last = names[-IN_A_ROW:]
-        failed = [name for name in last if _failed(status[name])]
-        if len(failed) == IN_A_ROW and self._before[failed[0]] == now:
+        for name in status:
+            self._before.setdefault(name, now)
+        last = sorted(nlargest(IN_A_ROW, status, key=int), key=int)
+        if len(last) < IN_A_ROW or not all(_failed(status[name]) for name in last):
+            return
+        why = f"{IN_A_ROW} blocks in a row have failed; the last one: {_why(status[last[-1]])}"
+        at_work = any(job.state is JobState.RUNNING for job in status.values())
+        if at_work or self._before[last[0]] != now:
+            self._tell(int(last[-1]), why)
+        else:
             executor.set_bad_state_and_fail_all(
-                PoolLostError(
-                    f"pool {executor.label} cannot start: {IN_A_ROW} blocks in a row have failed; "
-                    f"the last one: {_why(status[failed[-1]])}"
-                )
+                PoolLostError(f"pool {executor.label} does not work: {why}")
             )
+
+    def news(self) -> list[str]:
+        """What there is to tell since the last call."""
+        told, self._news = self._news, []
+        return told
+
+    def _tell(self, block: int, why: str) -> None:
+        """Ever more rarely: where one node is broken its jobs fail for as long as others work."""
+        if block >= 2 * self._told:
+            self._told = max(block, 1)
+            self._news.append(f"others work, but {why}")
 
 
 def _failed(job: JobStatus) -> bool:

@@ -2,12 +2,9 @@
 
 import json
 
-import pytest
-from parsl.jobs.states import JobState, JobStatus
+from parsl.jobs.states import JobState
 
-from bnnflow.errors import PoolLostError
 from executors.blocks import flux, lsf, pbspro, slurm
-from executors.blocks.failing import GiveUpAfterThree
 from executors.blocks.queue import Job
 from executors.blocks.scaling import idle_blocks
 from executors.notices import QueueNotices
@@ -117,57 +114,6 @@ def test_a_held_job_is_told_at_once_and_once():
     held = waits(1.0, "JobHeldUser", stuck=True)
     assert said.news(held) == ["pool gpu: its job will not start by itself (JobHeldUser)"]
     assert said.news(waits(500.0, "JobHeldUser", stuck=True)) == []
-
-
-class Pool:
-    """Stands where Parsl's executor is told that it cannot go on."""
-
-    label = "dft"
-    given_up = None
-
-    def set_bad_state_and_fail_all(self, error):
-        self.given_up = error
-
-
-def test_three_failures_in_a_row_end_a_pool_and_say_why(tmp_path):
-    (tmp_path / "stderr").write_text("module: command not found\n")
-    failed = JobStatus(JobState.FAILED, stderr_path=str(tmp_path / "stderr"))
-    missing = JobStatus(JobState.MISSING, stderr_path=str(tmp_path / "stderr"))
-    pool = Pool()
-    look = GiveUpAfterThree(lambda: 7)
-    look(pool, {"0": failed, "1": missing})
-    assert pool.given_up is None
-    look(pool, {"8": failed, "9": failed, "10": missing})
-    assert isinstance(pool.given_up, PoolLostError)
-    assert "module: command not found" in str(pool.given_up)
-
-
-@pytest.mark.parametrize("state", [JobState.TIMEOUT, JobState.CANCELLED, JobState.COMPLETED])
-def test_blocks_that_end_through_no_fault_of_theirs_do_not_end_a_pool(state):
-    pool = Pool()
-    failed = JobStatus(JobState.FAILED)
-    blocks = {"0": failed, "1": failed, "2": JobStatus(state), "3": failed}
-    GiveUpAfterThree(lambda: 0)(pool, blocks)
-    assert pool.given_up is None
-
-
-def test_blocks_that_fail_while_work_comes_back_do_not_end_a_pool():
-    """In a long campaign each block may die some day; once none does any work, three are enough."""
-    pool, answered, blocks = Pool(), 0, {}
-    look = GiveUpAfterThree(lambda: answered)
-    for number in range(6):
-        answered += 10
-        blocks[str(number)] = JobStatus(JobState.RUNNING)
-        look(pool, blocks)
-        blocks[str(number)] = JobStatus(JobState.FAILED)
-        look(pool, blocks)
-        assert pool.given_up is None
-    blocks["6"] = JobStatus(JobState.FAILED)  # after block 5, which had worked
-    look(pool, blocks)
-    assert pool.given_up is None
-    blocks["7"] = JobStatus(JobState.FAILED)
-    look(pool, blocks)
-    assert isinstance(pool.given_up, PoolLostError)
 
 
 def test_only_blocks_all_of_whose_nodes_are_idle_are_given_back():

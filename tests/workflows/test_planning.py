@@ -5,27 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import t as student_t
 
 from bnnflow.config import parse_config
 from bnnflow.data import read_run
 from bnnflow.errors import ConfigError, RunFolderError
 from executors.base import Pool
-from workflows.plan_times import LabelHistory, TaskTimes, given, measure
+from workflows.plan_labels import LabelHistory
+from workflows.plan_times import TaskTimes, given, measure
 from workflows.planned_loops import PlannedRun
 from workflows.planning import PlannedPools, forecast
 from workflows.session import fine_tune
 from workflows.simulation import SimulatedPools
 
-THREE_LABELS = LabelHistory((0.0, 100.0, 400.0), 1000.0)
+THREE_LABELS = LabelHistory((100.0, 400.0), 1000.0)
+"""With that of the first frame."""
 TIMES = TaskTimes(
     n_atoms=10.0,
     label=60.0,
     md=(0.0, 0.01),
-    update=(2.0, 1.0),
+    update=(2.0, 0.0, 1.0),
     histories=(replace(THREE_LABELS, relative=True),),
     label_power=2.0,
 )
@@ -133,36 +135,6 @@ def test_pools_that_share_cores_slow_each_other_down() -> None:
     assert ends == pytest.approx([2.0, 2.0, 3.0, 5.0])
 
 
-def test_label_times_follow_a_measured_run() -> None:
-    random = np.random.default_rng(0)
-    assert THREE_LABELS.stretched(1000.0, random) == [0.0, 100.0, 400.0]
-    assert THREE_LABELS.stretched(300.0, random) == [0.0, 100.0]
-    late = LabelHistory((0.0, 600.0, 900.0), 1000.0)
-    counts = [len(late.stretched(6000.0, random)) for _ in range(300)]
-    assert np.mean(counts) == pytest.approx(3 + 2 / 500.0 * 5000.0, rel=0.05)
-
-
-def test_a_harder_material_asks_more_often_at_the_same_shares_of_its_labels() -> None:
-    """Twice the labels: in the middle of each stretch, the last one to the end included."""
-    assert THREE_LABELS.denser(2.0).times_fs == (0.0, 50.0, 100.0, 250.0, 400.0, 700.0)
-    assert THREE_LABELS.denser(2.0).denser(0.5) == THREE_LABELS
-    assert THREE_LABELS.denser(0.1).times_fs == (0.0,)
-
-
-def test_the_rate_of_one_more_material_is_spread_as_the_measured_ones_are() -> None:
-    """16, 32 and 64 labels: mean log 32; s^2 = (3 0.4^2 + 2 log(2)^2) / 5, t with 5 degrees."""
-    counts = (64, 16, 32)
-    measured = [LabelHistory(tuple(map(float, range(count))), 1000.0) for count in counts]
-    times = replace(TIMES, histories=tuple(measured))
-    random = np.random.default_rng(0)
-    found = np.log([len(times.label_steps(2000, 0.5, random)) / 32 for _ in range(4000)])
-    scale = np.sqrt((3 * 0.4**2 + 2 * np.log(2) ** 2) / 5 * (1 + 1 / 3))
-    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
-        expected = np.clip(scale * student_t(5).ppf(share), -np.log(4), np.log(4))
-        assert np.quantile(found, share) == pytest.approx(expected, abs=0.07)
-    assert np.exp(found.min()) == pytest.approx(1 / 4) and np.exp(found.max()) == pytest.approx(4)
-
-
 def test_a_run_is_left_with_the_labels_that_it_may_have() -> None:
     """The third label, at step 800, is not made: MD ends there."""
     found = forecast([replace(run(), most_labels=2)], TIMES, pools())
@@ -174,42 +146,122 @@ def test_a_run_is_left_with_the_labels_that_it_may_have() -> None:
     assert forecast([initial], TIMES, pools()).labels == 6
 
 
+@pytest.mark.parametrize(("limit", "n_initial", "labels"), [(2, 0, 2 + 2 * 2), (6, 4, 6 + 2 * 2),
+                                                            (1, 0, 1 + 2 * 1)])  # fmt: skip
+def test_walkers_that_share_have_accounts_of_their_own(
+    limit: int, n_initial: int, labels: int
+) -> None:
+    """The first frame and initial data are on that of the first walker alone."""
+    walkers = [
+        replace(run(f"A-{number}"), shares="A", most_labels=limit, n_initial=n_initial)
+        for number in range(3)
+    ]
+    assert forecast(walkers, TIMES, pools()).labels == labels
+
+
+@pytest.mark.parametrize("most_open", [1, 2])
+def test_walkers_that_share_need_not_be_open_at_once(most_open: int) -> None:
+    walkers = [replace(run(f"A-{number}"), shares="A") for number in range(3)]
+    found = forecast(walkers, TIMES, pools(4, 4, 4), most_open=most_open)
+    assert len(found.ends_s) == 3 and found.labels == 1 + 3 * 2
+
+
+def seen_run(
+    n_atoms: int, *, stretches: int = 3, seconds: float | None = None, labels: int = 3
+) -> Any:
+    """A run whose times have a part that no atom adds to; labels take the cube of the atoms."""
+    versions = np.arange(1, 4)
+    later = stretches - 1
+    spent = [9.0, *np.full(later, 100 * (0.002 + 0.001 * n_atoms) / max(1, later))]
+    label_s = 1e-3 * n_atoms**3 if seconds is None else seconds
+    data = SimpleNamespace(
+        state=SimpleNamespace(checkpoint=SimpleNamespace(step=100)),
+        labels=SimpleNamespace(seconds=np.full(labels, label_s), step=10 * np.arange(labels)),
+        updates=SimpleNamespace(
+            version=versions, n_members=np.full(3, 4), seconds=4 * (5.0 + 0.1 * n_atoms * versions)
+        ),
+        timing=SimpleNamespace(kind=("md",) * stretches, seconds=spent),
+    )
+    config = SimpleNamespace(
+        dynamics=SimpleNamespace(timestep_fs=0.5), material=SimpleNamespace(structure=str(n_atoms))
+    )
+    initial = np.zeros(labels, dtype=bool)
+    return SimpleNamespace(data=data, n_atoms=n_atoms, config=config, initial=initial)
+
+
+def measured(
+    monkeypatch: pytest.MonkeyPatch, *runs: Any, label_power: float | None = None
+) -> TaskTimes:
+    by_name = dict(enumerate(runs))
+    monkeypatch.setattr("workflows.plan_times.load", lambda folder: by_name[int(folder.name)])
+    return measure([Path(str(name)) for name in by_name], label_power=label_power)
+
+
 def test_times_go_with_the_size_as_they_do_in_the_measured_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Labels with the cube of the atoms; steps and updates with a part that no atom adds to."""
-
-    def run_of(folder: Path) -> object:
-        n = int(folder.name)
-        versions = np.arange(1, 4)
-        data = SimpleNamespace(
-            state=SimpleNamespace(checkpoint=SimpleNamespace(step=100), n_initial=0),
-            labels=SimpleNamespace(seconds=np.full(3, 1e-3 * n**3), step=np.array([0, 10, 20])),
-            updates=SimpleNamespace(
-                version=versions, n_members=np.full(3, 4), seconds=4 * (5.0 + 0.1 * n * versions)
-            ),
-            timing=SimpleNamespace(kind=("md", "md"), seconds=(9.0, 100 * (0.002 + 0.001 * n))),
-        )
-        config = SimpleNamespace(dynamics=SimpleNamespace(timestep_fs=0.5))
-        initial = np.zeros(3, dtype=bool)
-        return SimpleNamespace(data=data, n_atoms=n, config=config, initial=initial)
-
-    monkeypatch.setattr("workflows.plan_times.load", run_of)
-    found = measure([Path("4"), Path("8"), Path("12")])
+    found = measured(monkeypatch, *map(seen_run, (4, 8, 12)))
     assert found.label_power == pytest.approx(3.0)
     for n in (4, 20):
         assert found.label_s(n) == pytest.approx(1e-3 * n**3)
         assert found.md_s(n, 50) == pytest.approx(50 * (0.002 + 0.001 * n))
         assert found.update_s(n, 7, 2) == pytest.approx(2 * (5.0 + 0.1 * n * 7))
-    alike = measure([Path("8"), Path("9")])
-    assert alike.label_power == 2.0 and alike.md_s(17, 1) == pytest.approx(
-        2 * alike.md_s(8, 1), rel=0.07
+    assert measured(monkeypatch, seen_run(4), seen_run(8), label_power=1.5).label_power == 1.5
+
+
+def test_times_of_one_size_are_taken_to_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of what no atom adds to; a label goes with the square."""
+    alike = measured(monkeypatch, seen_run(8))
+    assert alike.label_s(16) == pytest.approx(4 * alike.label_s(8)) == pytest.approx(4 * 0.512)
+    assert alike.md_s(16, 1) == pytest.approx(2 * alike.md_s(8, 1)) == pytest.approx(2 * 0.010)
+    assert alike.update_s(16, 3, 4) == pytest.approx(2 * alike.update_s(8, 3, 4))
+    assert alike.update_s(8, 3, 4) == pytest.approx(4 * (5.0 + 0.1 * 8 * 3))
+
+
+def test_a_campaign_is_its_runs_and_what_they_share(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Walkers have MD and labels, the curator updates; a run that was not begun has nothing."""
+    walker, curator = seen_run(4), seen_run(4)
+    none = np.zeros(0)
+    walker.data.updates = SimpleNamespace(version=none, n_members=none, seconds=none)
+    curator.data.state.checkpoint.step = 0
+    curator.data.timing = SimpleNamespace(kind=(), seconds=())
+    found = {"runs/w1": walker, "runs/w2": walker, "runs/planned": None, "shared/M": curator}
+    for name in found:
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "structures").mkdir()
+    (tmp_path / "campaign.yaml").touch()
+    by_folder = {tmp_path / name: run for name, run in found.items()}
+    monkeypatch.setattr("workflows.plan_times.load", by_folder.__getitem__)
+    monkeypatch.setattr("workflows.plan_times.is_run", lambda path: path.name != "planned")
+    times = measure([tmp_path])
+    assert len(times.histories) == 2
+    assert times.update_s(4, 2, 1) == pytest.approx(5.0 + 0.1 * 4 * 2)
+
+
+def test_runs_that_tell_nothing_of_a_time_are_not_asked_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One stretch of MD waited for the pool; a walker that shares may have no label; and labels
+    that are not computed take no time."""
+    begun, unlabelled, free = (
+        seen_run(8, stretches=1),
+        seen_run(8, labels=0),
+        seen_run(8, seconds=0),
     )
-    assert measure([Path("4"), Path("8")], label_power=1.5).label_power == 1.5
+    found = measured(monkeypatch, seen_run(4), begun, unlabelled, free)
+    assert found.md_s(4, 1) == pytest.approx(0.006)
+    assert found.label_s(4) == pytest.approx(0.064)
+    assert [len(history.times_fs) for history in found.histories] == [2, 2, 0, 2]
+    with pytest.raises(RunFolderError, match="let one go on for longer"):
+        measured(monkeypatch, begun)
+    with pytest.raises(RunFolderError, match="let one go on for longer"):
+        measured(monkeypatch, unlabelled)
 
 
 def test_the_same_seed_gives_the_same_forecast() -> None:
-    late = TaskTimes(10.0, 60.0, (0.0, 0.01), (2.0, 1.0), (LabelHistory((0.0, 900.0), 1000.0),))
+    late = replace(TIMES, histories=(LabelHistory((900.0,), 1000.0),))
     runs = [run(str(number), n_steps=8000) for number in range(10)]
     first, second = (forecast(runs, late, pools(), seed=3) for _ in range(2))
     assert first.wall_s == second.wall_s and first.labels == second.labels
@@ -240,7 +292,7 @@ def test_times_measured_on_a_run_are_those_of_its_tasks(tmp_path: Path) -> None:
     fine_tune([config], folders=folders, inline=True)
     found, data = measure(folders), read_run(folders[0])
     assert found.n_atoms == 3 and found.label == pytest.approx(np.median(data.labels.seconds))
-    assert found.histories == (LabelHistory(tuple(data.labels.step * 0.5), 5.0),)
+    assert found.histories == (LabelHistory(tuple(data.labels.step[1:] * 0.5), 5.0, "H2O"),)
     updates = sum(found.update_s(3, n, 2) for n in data.updates.version)
     assert updates == pytest.approx(sum(data.updates.seconds), rel=0.3)
     spent = [
