@@ -88,9 +88,9 @@ def table(summaries: dict[str, dict[str, Any]]) -> str:
 
 def figures(summaries: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Higher is better."""
-    own, result = summaries["own"], {}
+    own, result = summaries.get("own"), {}
     for name, each in summaries.items():
-        if name != "own":
+        if own is not None and name != "own":
             result[f"{name}: labels"] = own["labels"] / each["labels"]
             result[f"{name}: wall"] = own["wall_s"] / each["wall_s"]
         result[f"{name}: within K"] = 1.0 - each["frames"][0] / each["frames"][1]
@@ -101,13 +101,15 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of everything")
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     parser.add_argument("--walkers", type=int, default=3, help="of each material")
     parser.add_argument("--frames", type=int, default=12, help="random frames of each run")
     parser.add_argument("--json", action="store_true", help="figures on the last line")
     options = parser.parse_args()
     options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
-    summaries = {name: summary(measured(name, options)) for name in OPTIONS}
+    names = [name for name in OPTIONS if name in options.options]
+    summaries = {name: summary(measured(name, options)) for name in names}
     print(table(summaries))
     if options.json:
         print(json.dumps({"benchmark": "campaign_options", "figures": figures(summaries),
