@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,7 +64,6 @@ class LabelHistory:
         return late / (self.length_fs / 2)
 
 
-@dataclass(eq=False)
 class LabelTimes:
     """Label times of the runs of one play of a campaign.
 
@@ -75,23 +74,21 @@ class LabelTimes:
     is.
     """
 
-    histories: Sequence[LabelHistory]
-    random: np.random.Generator
-    _of_material: dict[str, float] = field(default_factory=dict)
-    _known: dict[float, tuple[int, float, float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        longest = max(each.length_fs for each in self.histories)
-        self.histories = [h for h in self.histories if h.length_fs >= SHORTEST * longest]
-        materials = len({each.material for each in self.histories})
-        self._off_mean = self.random.standard_normal()
-        self._chi_squared = self.random.chisquare(PRIOR_RUNS + materials - 1)
+    def __init__(self, histories: Sequence[LabelHistory], random: np.random.Generator) -> None:
+        longest = max(each.length_fs for each in histories)
+        self._histories = [each for each in histories if each.length_fs >= SHORTEST * longest]
+        self._random = random
+        materials = len({each.material for each in self._histories})
+        self._off_mean = random.standard_normal()
+        self._chi_squared = random.chisquare(PRIOR_RUNS + materials - 1)
+        self._of_material: dict[str, float] = {}
+        self._known: dict[float, tuple[int, float, float]] = {}
 
     def steps(self, material: str, n_steps: int, timestep_fs: float) -> list[int]:
         """MD steps at which a run of some material is labelled, the one it begins with first."""
         length = n_steps * timestep_fs
-        history = self.histories[int(self.random.integers(len(self.histories)))]
-        history = history.stretched(length, self.random)
+        history = self._histories[int(self._random.integers(len(self._histories)))]
+        history = history.stretched(length, self._random)
         if not history.relative:
             history = history.with_count(self._count(material, length))
         return _one_each([0, *(round(time / timestep_fs) for time in history.times_fs)], n_steps)
@@ -99,7 +96,7 @@ class LabelTimes:
     def _count(self, material: str, length_fs: float) -> int:
         n, mean, squares = self._moments(length_fs)
         spread = np.sqrt((PRIOR_RUNS * PRIOR_SPREAD**2 + squares) / self._chi_squared)
-        own = self._of_material.setdefault(material, self.random.standard_normal())
+        own = self._of_material.setdefault(material, self._random.standard_normal())
         off = np.clip(spread * (self._off_mean / np.sqrt(n) + own), -FARTHEST, FARTHEST)
         return max(0, round(float(np.exp(mean + off)) - 0.5))
 
@@ -109,7 +106,7 @@ class LabelTimes:
         """
         if length_fs not in self._known:
             counts: dict[str, list[float]] = {}
-            for each in self.histories:
+            for each in self._histories:
                 counts.setdefault(each.material, []).append(each.expected(length_fs))
             logs = np.log([np.mean(each) + 0.5 for each in counts.values()])
             squares = float(np.sum((logs - logs.mean()) ** 2))
