@@ -37,14 +37,14 @@ def parsl_config(
     *,
     run_dir: Path,
     watch: str,
+    answered: Callable[[Pool], int],
     on_submit: Callable[[str], None] = lambda _: None,
-    answered: Callable[[Pool], int] = lambda _: 0,
 ) -> Config:
     """Parsl's configuration of a site.
 
     run_dir: where Parsl writes; watch: shell lines that bind a block on this machine to this
-    process (`Lifeline`); on_submit: told the command that ends each job of a scheduler; answered:
-    how many tasks of a pool have come back so far.
+    process (`Lifeline`); answered: how many tasks of a pool have come back so far; on_submit: told
+    the command that ends each job of a scheduler.
 
     On this machine a pool has one block: an idle one stays, with the models it has loaded, and a
     lost one is replaced, until three in a row have failed to no avail. A scheduler's blocks come

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from heapq import nlargest
+from itertools import takewhile
 from typing import Any
 
 from parsl.jobs.states import JobState, JobStatus
@@ -13,6 +14,7 @@ from bnnflow.errors import PoolLostError
 IN_A_ROW = 3
 """Blocks that fail to no avail before their pool is given up."""
 
+_ALIVE = (JobState.RUNNING, JobState.PENDING)
 _SHOWN = 300
 
 
@@ -21,8 +23,9 @@ class GiveUpAfterThree:
 
     answered: how many tasks of the pool have come back with a result so far. Blocks that were
     cancelled, or ended with their walltime or their node, do not count; nor do three that failed
-    while another block works, or since the first of which a result has come back: in a long
-    campaign every block may die some day, and several at once. Those are told of instead.
+    while another block works or waits in the queue, or since the first of which a result has come
+    back: in a long campaign every block may die some day, and several at once, and a user may have
+    room for one job in the queue and not for two. Those are told of instead.
     """
 
     def __init__(self, answered: Callable[[], int]) -> None:
@@ -37,12 +40,12 @@ class GiveUpAfterThree:
         now = self._answered()
         for name in status:
             self._before.setdefault(name, now)
-        last = sorted(nlargest(IN_A_ROW, status, key=int), key=int)
-        if len(last) < IN_A_ROW or not all(_failed(status[name]) for name in last):
+        if failed_in_a_row(status) < IN_A_ROW:
             return
+        last = sorted(nlargest(IN_A_ROW, status, key=int), key=int)
         why = f"{IN_A_ROW} blocks in a row have failed; the last one: {_why(status[last[-1]])}"
-        at_work = any(job.state is JobState.RUNNING for job in status.values())
-        if at_work or self._before[last[0]] != now:
+        alive = any(job.state in _ALIVE for job in status.values())
+        if alive or self._before[last[0]] != now:
             self._tell(int(last[-1]), why)
         else:
             executor.set_bad_state_and_fail_all(
@@ -58,7 +61,13 @@ class GiveUpAfterThree:
         """Ever more rarely: where one node is broken its jobs fail for as long as others work."""
         if block >= 2 * self._told:
             self._told = max(block, 1)
-            self._news.append(f"others work, but {why}")
+            self._news.append(f"work goes on, but {why}")
+
+
+def failed_in_a_row(status: Mapping[str, JobStatus]) -> int:
+    """How many of the newest blocks have failed, back to one that has not."""
+    newest_first = sorted(status, key=int, reverse=True)
+    return sum(1 for _ in takewhile(lambda name: _failed(status[name]), newest_first))
 
 
 def _failed(job: JobStatus) -> bool:

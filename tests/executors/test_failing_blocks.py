@@ -4,10 +4,13 @@ from concurrent.futures import Future
 
 import pytest
 from parsl.jobs.states import JobState, JobStatus
+from parsl.providers import LocalProvider
 
-from bnnflow.errors import PoolLostError
+from bnnflow.errors import FaultError, PoolLostError
 from executors.base import Pool
-from executors.blocks.failing import GiveUpAfterThree
+from executors.blocks import scaling
+from executors.blocks.failing import GiveUpAfterThree, failed_in_a_row
+from executors.blocks.scaling import pause_s
 from executors.outcomes import Outcomes
 
 
@@ -76,11 +79,69 @@ def test_blocks_that_fail_together_beside_one_at_work_are_told_of_ever_more_rare
     assert pool.given_up is None
     assert [number for number, _ in told] == [3, 6, 12, 24]
     assert (
-        told[0][1] == "others work, but 3 blocks in a row have failed; the last one: no such file"
+        told[0][1] == "work goes on, but 3 blocks in a row have failed; the last one: no such file"
     )
     blocks["0"] = failed
     look(pool, blocks)
     assert isinstance(pool.given_up, PoolLostError)
+
+
+def test_blocks_that_are_refused_beside_one_that_waits_do_not_end_a_pool():
+    """A user may have room for one job in the queue and not for two."""
+    pool, refused = Workers(), JobStatus(JobState.FAILED, message="QOSMaxSubmitJobPerUserLimit")
+    look = GiveUpAfterThree(lambda: 0)
+    look(pool, {"0": JobStatus(JobState.PENDING), "1": refused, "2": refused, "3": refused})
+    assert pool.given_up is None and "QOSMaxSubmitJobPerUserLimit" in look.news()[0]
+    look(pool, {"0": refused, "1": refused, "2": refused, "3": refused})
+    assert isinstance(pool.given_up, PoolLostError)
+
+
+@pytest.mark.parametrize(
+    ("states", "count"), [("", 0), ("FFR", 0), ("RFF", 2), ("FPFM", 2), ("FFFFFFFFFFFF", 12)]
+)
+def test_failures_in_a_row_are_those_of_the_newest_blocks(states, count):
+    known = {"F": JobState.FAILED, "M": JobState.MISSING, "R": JobState.RUNNING}
+    blocks = {
+        str(number): JobStatus(known.get(state, JobState.PENDING))
+        for number, state in enumerate(states)
+    }
+    assert failed_in_a_row(blocks) == count
+
+
+def test_pauses_grow_once_a_pool_could_have_been_given_up_and_have_a_longest():
+    assert [pause_s(count) for count in (0, 2, 3, 4, 5)] == [0.0, 0.0, 10.0, 20.0, 40.0]
+    assert pause_s(9) == pause_s(100_000) == 600.0
+
+
+class Refusing(LocalProvider):
+    """Takes one block, which runs, and refuses all others."""
+
+    asked = 0
+
+    def submit(self, *_args, **_kwargs):
+        type(self).asked += 1
+        if self.asked > 1:
+            raise FaultError("not accepted: QOSMaxSubmitJobPerUserLimit")
+        return "1"
+
+    def status(self, job_ids):
+        return [JobStatus(JobState.RUNNING) for _ in job_ids]
+
+
+def test_a_scheduler_that_refuses_is_not_asked_all_the_time(monkeypatch):
+    """Parsl's strategy asks at every look for as many blocks as there is room for."""
+    now = 0.0
+    monkeypatch.setattr(scaling.time, "monotonic", lambda: now)
+    provider = Refusing(init_blocks=0, max_blocks=4)
+    pool = scaling.Workers(label="dft", provider=provider, address="127.0.0.1")
+    pool.launch_cmd = "echo {block_id}"
+    assert pool.scale_out_facade(1) == ["0"]
+    asked = {}
+    for seconds in range(130):
+        now = float(seconds)
+        pool.scale_out_facade(3)
+        asked[provider.asked - 1] = asked.get(provider.asked - 1, seconds)
+    assert asked == {3: 0, 4: 10, 5: 30, 6: 70}
 
 
 def test_a_pools_results_are_counted_and_not_its_errors():
@@ -91,3 +152,18 @@ def test_a_pools_results_are_counted_and_not_its_errors():
     inner[0].set_result(1)
     inner[1].set_exception(ValueError("no"))
     assert [outcomes.answered(pool) for pool in Pool] == [int(pool is Pool.GPU) for pool in Pool]
+
+
+def test_open_pools_tell_of_failing_blocks_and_know_what_has_come_back(pools):
+    """The rule of each pool, as Parsl's executor holds it, with blocks that there never were."""
+    rule = pools._failing[Pool.MD]
+    blocks = {str(10_000 + number): JobStatus(JobState.RUNNING) for number in range(3)}
+    rule(Workers(), blocks)
+    assert pools.submit(Pool.MD, abs, -1).result(60) == 1
+    failed = {name: JobStatus(JobState.FAILED, message="no such file") for name in blocks}
+    worker = Workers()
+    rule(worker, failed)
+    assert worker.given_up is None
+    assert [pool for pool, line in pools.notices() if "no such file" in line] == [Pool.MD]
+    rule(worker, failed | dict.fromkeys(("10003", "10004", "10005"), failed["10000"]))
+    assert worker.given_up is not None

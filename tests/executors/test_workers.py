@@ -54,7 +54,7 @@ def test_the_sites_own_lines_come_first_and_threads_before_any_import():
 
 def test_sizes_reach_parsl(tmp_path):
     site = load_site("local")
-    config = parsl_config(site, run_dir=tmp_path, watch="")
+    config = parsl_config(site, run_dir=tmp_path, watch="", answered=lambda _: 0)
     assert [executor.label for executor in config.executors] == ["gpu", "dft", "md"]
     for executor, (_, pool) in zip(config.executors, site.pools, strict=True):
         assert executor.max_workers_per_node == pool.workers_per_node
