@@ -7,8 +7,10 @@ A try is a real run of water (a small random MACE, GFN2-xTB) into which one faul
 random moment, and which is then gone on with until it is done. Counted are labels lost (finished,
 but not in the run's data set, or the other way round), wrong labels accepted (not what GFN2-xTB
 says of the structure, calculated anew), runs not finished after five resumes, and, where the same
-run to the bit is promised, runs that are not. Figures: 1 / (1 + what went wrong), so that higher is
-better. Two materials are driven together in `hopeless_material`; the counts are of the healthy one.
+run to the bit is promised, runs that are not. A kill of a worker or a manager counts as a hit when
+a task was lost, a walltime when work was left. Figures: 1 / (1 + what went wrong), so that higher
+is better. Two materials are driven together in `hopeless_material`; the counts are of the healthy
+one.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from fault_study import kills, labels, science
+from fault_study import kills, labels, science, walltime
 from fault_study.study import Study, Tally
 
 FAULTS: Mapping[str, Callable[[Study, random.Random], Tally]] = {
@@ -38,6 +40,7 @@ FAULTS: Mapping[str, Callable[[Study, random.Random], Tally]] = {
     "explosion": science.explosion,
     "hopeless_material": science.hopeless_material,
     "coordinator": kills.coordinator,
+    "walltime": walltime.walltime,
     "worker": kills.worker,
     "manager": kills.manager,
 }

@@ -17,7 +17,7 @@ from executors.machine import usable_cores
 from executors.site import SiteConfig, load_site
 from workflows.campaign_plan import CampaignPlan, plan_campaign, settled
 from workflows.console import columns
-from workflows.plan_times import TaskTimes
+from workflows.plan_times import TaskTimes, require_amounts
 from workflows.planned_loops import PlannedRun
 from workflows.planning import Forecast, PlannedPools, forecast
 
@@ -92,8 +92,9 @@ def forecast_campaign(
 
     folder: where it would be; times: measured or given; runs: so many, the campaign's own over and
     over (None: as they are); queue_s: wait for the first job of a scheduler. Raises UserError as
-    starting the campaign would.
+    starting the campaign would, and for a wait that is none.
     """
+    require_amounts({"--queue-s": queue_s})
     plan = settled(plan_campaign(campaign, folder), campaign)
     where = load_site(site or plan.runs[0].config.run.site)
     own = _planned(plan)

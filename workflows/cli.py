@@ -162,7 +162,7 @@ def plan(
         times = measure(measured, label_power=label_power)
     else:
         update = (update_s, update_per_label_s)
-        times = given(label=label_s, md=md_s, update=update, labels=labels)
+        times = given(label=label_s, md=md_s, update=update, labels=labels, label_power=label_power)
     target = Path("runs") / settings.name
     found = forecast_campaign(settings, target, times, site=site, runs=runs, queue_s=queue_s)
     show(found.as_dict(), found.table, as_json)

@@ -14,7 +14,8 @@ FARTHEST = float(np.log(4.0))
 """No run is planned to ask more than four times as often as the measured ones do, or less than a
 quarter as often."""
 SHORTEST = 0.2
-"""Runs that came less far than this share of the longest say too little: labels come early."""
+"""Runs that came less far than this share of the longest say too little, for labels come early;
+unless they have more labels by then than most of those that came farther."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ class LabelHistory:
         return late / (self.length_fs / 2)
 
 
+def telling(histories: Sequence[LabelHistory]) -> list[LabelHistory]:
+    """Those that say how often a run asks; raises ValueError when there is none at all.
+
+    A run may be short because it has only begun, or because it asks at nearly every step and was
+    left at its limit: without the latter the hardest materials would be forgotten.
+    """
+    longest = max(each.length_fs for each in histories)
+    long = [each for each in histories if each.length_fs >= SHORTEST * longest]
+    usual = np.median([len(each.times_fs) for each in long])
+    return [each for each in histories if each in long or len(each.times_fs) > usual]
+
+
 class LabelTimes:
     """Label times of the runs of one play of a campaign.
 
@@ -72,11 +85,12 @@ class LabelTimes:
     Bayesian Data Analysis, 3rd ed., 3.2-3.3). A play draws mean and variance once, for they are the
     same for all of its materials, and then the count of each. What was given by hand is taken as it
     is.
+
+    histories: of the measured runs, one at least; random: of this play.
     """
 
     def __init__(self, histories: Sequence[LabelHistory], random: np.random.Generator) -> None:
-        longest = max(each.length_fs for each in histories)
-        self._histories = [each for each in histories if each.length_fs >= SHORTEST * longest]
+        self._histories = telling(histories)
         self._random = random
         materials = len({each.material for each in self._histories})
         self._off_mean = random.standard_normal()
@@ -85,7 +99,10 @@ class LabelTimes:
         self._known: dict[float, tuple[int, float, float]] = {}
 
     def steps(self, material: str, n_steps: int, timestep_fs: float) -> list[int]:
-        """MD steps at which a run of some material is labelled, the one it begins with first."""
+        """MD steps at which a run of some material is labelled, the one it begins with first.
+
+        n_steps: of the run, of `timestep_fs` fs each.
+        """
         length = n_steps * timestep_fs
         history = self._histories[int(self._random.integers(len(self._histories)))]
         history = history.stretched(length, self._random)

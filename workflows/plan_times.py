@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +76,12 @@ def measure(folders: Sequence[Path], *, label_power: float | None = None) -> Tas
     """Times from runs, or campaigns of runs, that had the pools to themselves.
 
     Least squares over runs of different sizes, no negative parts. label_power: None takes that of
-    the runs, or 2 where their sizes are much alike. Raises RunFolderError when no run has MD, a
-    label and two ensembles yet.
+    the runs, or 2 where their sizes are much alike. Raises RunFolderError when a folder holds no
+    run, or no run has MD, a label that took time and two ensembles yet; ConfigError for a power
+    that is none.
     """
+    if label_power is not None:
+        require_amounts({"--label-power": label_power})
     runs = [_look(load(each)) for folder in folders for each in _runs_in(folder)]
     walkers = [run for run in runs if run.history is not None]
     timed = [run for run in walkers if run.step_s is not None]
@@ -86,7 +89,7 @@ def measure(folders: Sequence[Path], *, label_power: float | None = None) -> Tas
     learners = [run for run in runs if len(run.update_s) > 1]
     if not (timed and labelled and learners):
         raise RunFolderError(
-            f"none of {', '.join(map(str, folders))} has two ensembles and MD after them yet, "
+            f"the runs of {', '.join(map(str, folders))} have no {_lacking(timed, labelled)} yet, "
             "expected a run to measure times on: let one go on for longer"
         )
     atoms = float(np.mean([run.n_atoms for run in walkers]))
@@ -101,10 +104,19 @@ def measure(folders: Sequence[Path], *, label_power: float | None = None) -> Tas
     )
 
 
+def _lacking(timed: Sequence[_Seen], labelled: Sequence[_Seen]) -> str:
+    """What there is nothing of to measure."""
+    if not timed:
+        return "MD after their first label"
+    return "two ensembles" if labelled else "label that took time"
+
+
 def _runs_in(folder: Path) -> list[Path]:
     """The run, or those of a campaign and what their walkers share."""
-    if not is_campaign(folder):
+    if is_run(folder):
         return [folder]
+    if not is_campaign(folder):
+        raise RunFolderError(f"{folder} holds no run, expected a run or a campaign: check the path")
     inside = [path for each in (RUNS, SHARED) for path in sorted((folder / each).glob("*"))]
     return [path for path in inside if is_run(path)]
 
@@ -115,20 +127,36 @@ def given(
     md: float | None,
     update: tuple[float, float],
     labels: int,
+    label_power: float | None = None,
 ) -> TaskTimes:
     """Times said by hand, of a material of any size: nothing is scaled with the atoms.
 
-    labels: of a run, half of them in its first tenth. Raises ConfigError when one is missing.
+    labels: of a run, half of them in its first tenth; label_power: none, it would have no effect.
+    Raises ConfigError when a time is missing, or negative, or not a finite number.
     """
+    if label_power is not None:
+        raise ConfigError(
+            "--label-power is given without --from, but times given by hand hold for every size: "
+            "remove it"
+        )
     if label is None or md is None:
         raise ConfigError(
             "no task times are given, expected --from RUN, or --label-s and --md-s (and "
             "--update-s): measure them on one run of each kind of material"
         )
+    per_chain = dict(zip(("--update-s", "--update-per-label-s"), update, strict=True))
+    require_amounts({"--label-s": label, "--md-s": md, **per_chain})
     late = labels // 2
     times = [*np.linspace(0.0, 0.1, labels - late, endpoint=False), *np.linspace(0.1, 1.0, late)]
     history = LabelHistory(tuple(map(float, times[1:])), 1.0, relative=True)
     return TaskTimes(None, label, (md, 0.0), (update[0], 0.0, update[1]), (history,))
+
+
+def require_amounts(amounts: Mapping[str, float]) -> None:
+    """Raises ConfigError, in one line, for an option of `bnnflow plan` that is no amount."""
+    for name, value in amounts.items():
+        if not 0.0 <= value < np.inf:
+            raise ConfigError(f"{name} is {value:g}, expected 0 or a positive number: change it")
 
 
 def _look(run: Run) -> _Seen:
@@ -154,10 +182,14 @@ def _history(run: Run) -> LabelHistory | None:
 
 
 def _seconds_per_step(run: Run) -> float | None:
-    """Without the first task, which waits for the pool to start; None when there is no other."""
-    timing = run.data.timing
+    """Without the first stretch, which waits for the pool to start: the time and the steps to the
+    first label, audits included, or to the first checkpoint. None when there is no other."""
+    timing, dynamics = run.data.timing, run.config.dynamics
     spent = [each for kind, each in zip(timing.kind, timing.seconds, strict=True) if kind == "md"]
-    return float(sum(spent[1:])) / run.data.state.checkpoint.step if len(spent) > 1 else None
+    driven = run.data.labels.step[run.data.labels.step > 0]
+    first = min([dynamics.checkpoint_every_steps, *map(int, driven)])
+    later = run.data.state.checkpoint.step - first
+    return float(sum(spent[1:])) / later if len(spent) > 1 and later > 0 else None
 
 
 def _labels_known(run: Run) -> FloatArray:

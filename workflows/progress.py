@@ -43,8 +43,8 @@ MISFIT_KCAL_PER_MOL_A = 7.0
 of a foundation model."""
 MISFIT_REMEDY = (
     "the prior does not reach these labels, so that their forces count as noise: in a new run, set "
-    "sampler.prior_force_spread_kcal_per_mol_A to more, such as 20 (with schedule published: "
-    "potential.prior_std)"
+    "sampler.prior_force_spread_kcal_per_mol_A to more, such as 20 (where potential.prior_std is "
+    "given, or schedule is published: that instead)"
 )
 _UNCOUNTED = (Reason.AUDIT, Reason.GUARD, Reason.INITIAL)
 """Reasons of labels that are no interventions."""

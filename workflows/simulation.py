@@ -12,12 +12,21 @@ from concurrent.futures import Future
 from heapq import heappop, heappush
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bnnflow.records import PoolSize
 from executors.base import Pool
 
 Task = Callable[[Any], Any]
+
+
+class _Running(NamedTuple):
+    """A task on a worker, since so many seconds after the start."""
+
+    pool: Pool
+    request: Any
+    future: Future[Any]
+    began: float
 
 
 class SimulatedPools:
@@ -46,12 +55,12 @@ class SimulatedPools:
         self._time = 0.0
         self._work = 0.0  # seconds that a task which ran all along would have been through
         self._order = count()
-        self._running: list[tuple[float, int, Pool, Any, Future[Any]]] = []
+        self._running: list[tuple[float, int, _Running]] = []
         self._waiting: dict[Pool, deque[tuple[Any, Future[Any]]]] = {pool: deque() for pool in Pool}
         self._free = dict(workers)
         self._ended: deque[Any] = deque()
         self.busy = dict.fromkeys(Pool, 0.0)
-        """Seconds that workers of each pool have spent on tasks."""
+        """Seconds that workers of each pool have spent on tasks that have ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -105,19 +114,19 @@ class SimulatedPools:
         while self._free[pool] and self._waiting[pool]:
             request, future = self._waiting[pool].popleft()
             self._free[pool] -= 1
-            seconds = self._seconds(pool, request)
-            self.busy[pool] += seconds
-            end = self._work + seconds
-            heappush(self._running, (end, next(self._order), pool, request, future))
+            end = self._work + self._seconds(pool, request)
+            task = _Running(pool, request, future, began=self._time)
+            heappush(self._running, (end, next(self._order), task))
 
     def _end_next(self) -> None:
         pace = self._pace()
-        end, _, pool, request, future = heappop(self._running)
+        end, _, task = heappop(self._running)
         self._time += (end - self._work) / pace
         self._work = end
-        self._free[pool] += 1
-        future.set_result(self._answer(request))
-        self._start(pool)
+        self._free[task.pool] += 1
+        self.busy[task.pool] += self._time - task.began
+        task.future.set_result(self._answer(task.request))
+        self._start(task.pool)
 
     def _pace(self) -> float:
         """Seconds of work per second, of each task."""

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -61,30 +62,51 @@ def _killed(config: RunConfig, run: Path, commits: int, after_s: float) -> bool:
 
 
 def worker(study: Study, rng: random.Random) -> Tally:
-    """SIGKILL of a worker of a random pool at a random moment."""
+    """SIGKILL of the worker that is at work at a random moment."""
     return _in_pools(study, rng, lambda process: process)
 
 
 def manager(study: Study, rng: random.Random) -> Tally:
-    """SIGKILL of the manager of a random pool's workers at a random moment."""
+    """SIGKILL of the manager of the worker that is at work at a random moment."""
     return _in_pools(study, rng, _parent)
 
 
-def _in_pools(study: Study, rng: random.Random, victim: Any) -> Tally:
+def _in_pools(study: Study, rng: random.Random, victim: Callable[[int], int]) -> Tally:
+    """A try counts as a hit when a task was lost, and sent again."""
     config = study.config()
     pools = _pools(study)
     whole = study.uninterrupted("pools", config)
     seconds = _warm_seconds(study, config)
     with study.try_folder() as run:
         plan(study.armed)
-        pool = rng.choice(list(Pool))
-        process = victim(Submission(pools, pool, probe, ()).result().process)
-        killer = threading.Timer(rng.uniform(0.0, seconds), os.kill, (process, signal.SIGKILL))
+        workers = [Submission(pools, pool, probe, ()).result().process for pool in Pool]
+        over = threading.Event()
+        killer = threading.Timer(rng.uniform(0.0, seconds), _strike, (workers, victim, over))
         killer.start()
         finish(config, run)
-        early = killer.is_alive()
+        over.set()
         killer.cancel()
-        return study.judge(run, like=whole, idle=int(early))
+        killer.join()
+        hit = "Submitted again" in (run / "run.log").read_text()
+        return study.judge(run, like=whole, idle=int(not hit))
+
+
+def _strike(workers: list[int], victim: Callable[[int], int], over: threading.Event) -> None:
+    """Kill the victim that goes with the first worker that is seen at work, unless all is over."""
+    while not over.is_set():
+        for process in workers:
+            if _at_work(process):
+                os.kill(victim(process), signal.SIGKILL)
+                return
+        time.sleep(0.001)
+
+
+def _at_work(process: int) -> bool:
+    """Whether a process has a core, or waits for one."""
+    try:
+        return _stat(process)[0] == "R"
+    except FileNotFoundError:
+        return False
 
 
 def _warm_seconds(study: Study, config: RunConfig) -> float:
@@ -97,7 +119,12 @@ def _warm_seconds(study: Study, config: RunConfig) -> float:
 
 
 def _parent(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(_stat(process)[1])
+
+
+def _stat(process: int) -> list[str]:
+    """State, parent and more of a process."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 class _Kept:

@@ -37,7 +37,7 @@ def of_run(run: Run) -> dict[str, Any]:
         "label_requests": state.n_requests,
         "threshold_kcal_per_mol": to_kcal_per_mol(run.threshold),
         "above_threshold": _above(run),
-        "calibration": criteria.calibration_figures(state.calibration),
+        "calibration": criteria.calibration_figures(run.calibration),
         "label_reasons": criteria.label_reasons(run),
         "audits": criteria.audit_figures(run),
         "forces": forces,

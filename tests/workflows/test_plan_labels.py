@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm
 
-from workflows.plan_labels import FARTHEST, LabelHistory, LabelTimes
+from workflows.plan_labels import FARTHEST, LabelHistory, LabelTimes, telling
 
 TWO = LabelHistory((100.0, 400.0), 1000.0)
 
@@ -80,9 +80,15 @@ def test_more_measured_materials_narrow_the_mean_and_tell_the_spread() -> None:
 
 
 def test_walkers_of_one_material_count_once_and_ask_alike() -> None:
-    """Nine runs of one material say as much of the next as one does."""
+    """Nine runs of one material say as much of the next as one does, and less than nine materials
+    do."""
     walkers = [evenly(100, "A")] * 9
-    assert np.array_equal(counts(walkers, 20, 5), counts(walkers[:1] * 9, 20, 5))
+    spread, alone, apart = (
+        float(np.log(counts(histories, 400)).std())
+        for histories in (walkers, walkers[:1], [evenly(100, str(n)) for n in range(9)])
+    )
+    assert spread == pytest.approx(alone, rel=0.1)
+    assert apart < 0.7 * spread
     times = LabelTimes(walkers, np.random.default_rng(1))
     assert len({len(times.steps("A", 2000, 0.5)) for _ in range(5)}) == 1
     own = [len(LabelTimes(walkers, np.random.default_rng(s)).steps("A", 2000, 0.5))
@@ -98,6 +104,20 @@ def test_runs_of_different_length_are_compared_over_the_same() -> None:
     begun = LabelHistory((0.5, 1.0, 1.5), 2.0, "C")
     for histories in ([early], [early, longer], [early, longer, begun]):
         assert np.median(counts(histories, 1000)) == pytest.approx(20, abs=1.5)
+
+
+def test_a_run_that_was_left_early_because_it_asked_all_the_time_counts() -> None:
+    """Eleven labels in a fifth of the length that others need four for."""
+    usual = [evenly(4, str(number)) for number in range(5)]
+    begun = LabelHistory((0.5, 1.0, 1.5), 150.0, "begun")
+    hard = LabelHistory(tuple(15.0 * n for n in range(1, 12)), 180.0, "hard")
+    assert telling([*usual, begun, hard]) == [*usual, hard]
+    assert telling([hard]) == [hard]
+    with_it, without = (
+        np.minimum(counts(histories, 300, 10), 12) for histories in ([*usual, hard], usual)
+    )
+    assert with_it.mean() > without.mean() + 1.0
+    assert (with_it == 12).mean() > 2 * (without == 12).mean()
 
 
 def test_walkers_that_never_asked_are_no_error() -> None:

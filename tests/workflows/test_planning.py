@@ -133,6 +133,7 @@ def test_pools_that_share_cores_slow_each_other_down() -> None:
         ends.append(simulated.now())
     # 4 at half pace until both of 1 s are done at t = 2; then 2 at full pace.
     assert ends == pytest.approx([2.0, 2.0, 3.0, 5.0])
+    assert simulated.busy[Pool.MD] == pytest.approx(sum(ends))
 
 
 def test_a_run_is_left_with_the_labels_that_it_may_have() -> None:
@@ -169,13 +170,14 @@ def test_walkers_that_share_need_not_be_open_at_once(most_open: int) -> None:
 def seen_run(
     n_atoms: int, *, stretches: int = 3, seconds: float | None = None, labels: int = 3
 ) -> Any:
-    """A run whose times have a part that no atom adds to; labels take the cube of the atoms."""
+    """A run of 110 steps, the first ten before a label, whose times have a part that no atom adds
+    to; labels take the cube of the atoms."""
     versions = np.arange(1, 4)
     later = stretches - 1
     spent = [9.0, *np.full(later, 100 * (0.002 + 0.001 * n_atoms) / max(1, later))]
     label_s = 1e-3 * n_atoms**3 if seconds is None else seconds
     data = SimpleNamespace(
-        state=SimpleNamespace(checkpoint=SimpleNamespace(step=100)),
+        state=SimpleNamespace(checkpoint=SimpleNamespace(step=110)),
         labels=SimpleNamespace(seconds=np.full(labels, label_s), step=10 * np.arange(labels)),
         updates=SimpleNamespace(
             version=versions, n_members=np.full(3, 4), seconds=4 * (5.0 + 0.1 * n_atoms * versions)
@@ -183,7 +185,8 @@ def seen_run(
         timing=SimpleNamespace(kind=("md",) * stretches, seconds=spent),
     )
     config = SimpleNamespace(
-        dynamics=SimpleNamespace(timestep_fs=0.5), material=SimpleNamespace(structure=str(n_atoms))
+        dynamics=SimpleNamespace(timestep_fs=0.5, checkpoint_every_steps=10),
+        material=SimpleNamespace(structure=str(n_atoms)),
     )
     initial = np.zeros(labels, dtype=bool)
     return SimpleNamespace(data=data, n_atoms=n_atoms, config=config, initial=initial)
@@ -194,6 +197,7 @@ def measured(
 ) -> TaskTimes:
     by_name = dict(enumerate(runs))
     monkeypatch.setattr("workflows.plan_times.load", lambda folder: by_name[int(folder.name)])
+    monkeypatch.setattr("workflows.plan_times.is_run", lambda _folder: True)
     return measure([Path(str(name)) for name in by_name], label_power=label_power)
 
 
@@ -234,7 +238,10 @@ def test_a_campaign_is_its_runs_and_what_they_share(
     (tmp_path / "campaign.yaml").touch()
     by_folder = {tmp_path / name: run for name, run in found.items()}
     monkeypatch.setattr("workflows.plan_times.load", by_folder.__getitem__)
-    monkeypatch.setattr("workflows.plan_times.is_run", lambda path: path.name != "planned")
+    monkeypatch.setattr(
+        "workflows.plan_times.is_run",
+        lambda path: path not in (tmp_path, tmp_path / "runs/planned"),
+    )
     times = measure([tmp_path])
     assert len(times.histories) == 2
     assert times.update_s(4, 2, 1) == pytest.approx(5.0 + 0.1 * 4 * 2)
@@ -254,10 +261,9 @@ def test_runs_that_tell_nothing_of_a_time_are_not_asked_for_it(
     assert found.md_s(4, 1) == pytest.approx(0.006)
     assert found.label_s(4) == pytest.approx(0.064)
     assert [len(history.times_fs) for history in found.histories] == [2, 2, 0, 2]
-    with pytest.raises(RunFolderError, match="let one go on for longer"):
-        measured(monkeypatch, begun)
-    with pytest.raises(RunFolderError, match="let one go on for longer"):
-        measured(monkeypatch, unlabelled)
+    for run_, lacks in ((begun, "MD after their first"), (unlabelled, "label that took time")):
+        with pytest.raises(RunFolderError, match=f"have no {lacks}.*let one go on for longer"):
+            measured(monkeypatch, run_)
 
 
 def test_the_same_seed_gives_the_same_forecast() -> None:
@@ -274,6 +280,18 @@ def test_times_given_by_hand_hold_for_any_size_and_length() -> None:
     assert found.wall_s == pytest.approx(4 * 60.0 + 9.0 + 8 * (3.0 + 4.0 + 5.0 + 6.0))
     with pytest.raises(ConfigError, match="--from RUN"):
         given(label=None, md=0.01, update=(2.0, 1.0), labels=4)
+
+
+@pytest.mark.parametrize("wrong", [-5.0, np.nan, np.inf])
+def test_amounts_that_are_none_are_refused(wrong: float) -> None:
+    with pytest.raises(ConfigError, match=r"--label-s is .*, expected 0 or a positive number"):
+        given(label=wrong, md=0.01, update=(2.0, 1.0), labels=4)
+    with pytest.raises(ConfigError, match="--update-per-label-s is "):
+        given(label=60.0, md=0.01, update=(2.0, wrong), labels=4)
+    with pytest.raises(ConfigError, match="--label-power is "):
+        measure([], label_power=wrong)
+    with pytest.raises(ConfigError, match="--label-power is given without --from"):
+        given(label=60.0, md=0.01, update=(2.0, 1.0), labels=4, label_power=2.0)
 
 
 def test_times_measured_on_a_run_are_those_of_its_tasks(tmp_path: Path) -> None:
@@ -298,6 +316,7 @@ def test_times_measured_on_a_run_are_those_of_its_tasks(tmp_path: Path) -> None:
     spent = [
         s for kind, s in zip(data.timing.kind, data.timing.seconds, strict=True) if kind == "md"
     ]
-    assert found.md_s(3, 10) == pytest.approx(sum(spent[1:]))
+    first = int(data.labels.step[1])  # with the start of a worker, on pools
+    assert first < 10 and found.md_s(3, 10 - first) == pytest.approx(sum(spent[1:]))
     with pytest.raises(RunFolderError, match="holds no run"):
         measure([tmp_path / "none"])

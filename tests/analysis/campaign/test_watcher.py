@@ -21,7 +21,9 @@ from bnnflow.analysis.campaign.costs import (
 )
 from bnnflow.analysis.campaign.rows import RunRow
 from bnnflow.analysis.campaign.table import campaign_table
+from bnnflow.analysis.criteria import calibration_figures
 from bnnflow.analysis.run import load
+from bnnflow.analysis.status import of_run
 from bnnflow.data import read_gist
 from bnnflow.data.gist import whole_gist
 from bnnflow.data.headline import read_headline, write_headline
@@ -106,6 +108,7 @@ def test_the_calibration_shown_is_the_one_that_decides(tmp_path: Path, use: str)
     std = read_gist(tmp_path / "water").last_std
     assert row.energy_std_over_limit == pytest.approx(std / run.limit)
     assert row.widening == pytest.approx(predictive_std(run.calibration, std=1.0))
+    assert of_run(run)["calibration"] == calibration_figures(run.calibration)
     requested = largest_trusted_std(run.data.state.calibration, threshold=run.threshold)
     assert (run.limit == pytest.approx(requested)) == (use == "requested")
 
