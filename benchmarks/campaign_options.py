@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the work is spread over process
 
 import numpy as np
 from campaign_study.tables import campaign_rows
+from campaign_study.timed import timed_campaign
 from campaign_study.validations import validate_all
 
 from bnnflow.config.campaign_loading import load_campaign
-from workflows.campaign import start_campaign
 from workflows.console import columns, guarded
 
 CONFIG = Path(__file__).with_name("campaign_molecules.yaml")
@@ -43,17 +42,11 @@ OPTIONS = {
 def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run a campaign with an option and validate its runs, unless that has been done."""
     folder = options.work / name.replace(", ", "-")
-    kept = folder.with_suffix(".json")
-    changes = [*OPTIONS[name], f"conditions.walkers={options.walkers}"]
-    if not kept.is_file():
-        campaign = load_campaign(CONFIG, changes)
-        chosen = tuple(each for each in campaign.materials if each.name in MATERIALS)
-        began = time.monotonic()
-        ended = start_campaign(campaign.model_copy(update={"materials": chosen}), folder)
-        kept.write_text(json.dumps({"wall_s": time.monotonic() - began}))
-        print(f"{name}\n{ended.table()}\n", flush=True)
+    campaign = load_campaign(CONFIG, [*OPTIONS[name], f"conditions.walkers={options.walkers}"])
+    chosen = tuple(each for each in campaign.materials if each.name in MATERIALS)
+    found = timed_campaign(campaign.model_copy(update={"materials": chosen}), folder)
     validate_all(folder, frames=options.frames, inline=True, site=None)
-    return {**json.loads(kept.read_text()), "runs": campaign_rows(folder)}
+    return {**found, "runs": campaign_rows(folder)}
 
 
 def summary(found: dict[str, Any]) -> dict[str, Any]:

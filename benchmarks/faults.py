@@ -2,6 +2,7 @@
 
     PYTHONPATH=. python benchmarks/faults.py --json --repeats 20
     PYTHONPATH=. python benchmarks/faults.py --faults explosion hang
+    PYTHONPATH=. python benchmarks/faults.py --faults scancel lost_node block_walltime
 
 A try is a real run of water (a small random MACE, GFN2-xTB) into which one fault is injected at a
 random moment, and which is then gone on with until it is done. Counted are labels lost (finished,
@@ -45,6 +46,8 @@ FAULTS: Mapping[str, Callable[[Study, random.Random], Tally]] = {
     "manager": kills.manager,
 }
 """Those in pools come last: runs of this process stay in them."""
+ON_SLURM = ("scancel", "lost_node", "block_walltime")
+"""Not by default: they start a Slurm of their own, as root (.ci/install-slurm)."""
 
 
 def measure(names: list[str], *, repeats: int, seed: int, folder: Path) -> dict[str, Tally]:
@@ -54,14 +57,23 @@ def measure(names: list[str], *, repeats: int, seed: int, folder: Path) -> dict[
     study = Study(folder)
     found = {}
     try:
-        for name in (each for each in FAULTS if each in names):
+        for name in (each for each in (*FAULTS, *ON_SLURM) if each in names):
             began = time.monotonic()
-            for total in _tried(FAULTS[name], study, random.Random(f"{seed} {name}"), repeats):
+            for total in _tried(_fault(name), study, random.Random(f"{seed} {name}"), repeats):
                 found[name] = total
                 row = f"{name}: {total}, {time.monotonic() - began:.0f} s"
                 print(row, file=sys.stderr, flush=True)
     finally:
         kills.close_pools(study)
+    return found
+
+
+def _fault(name: str) -> Callable[[Study, random.Random], Tally]:
+    if name in FAULTS:
+        return FAULTS[name]
+    from fault_study import slurm
+
+    found: Callable[[Study, random.Random], Tally] = getattr(slurm, name)
     return found
 
 
@@ -101,7 +113,9 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description="Faults injected into real runs.")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-    parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="NAME")
+    parser.add_argument(
+        "--faults", nargs="+", choices=(*FAULTS, *ON_SLURM), default=list(FAULTS), metavar="NAME"
+    )
     parser.add_argument("--repeats", type=int, default=20, help="runs that each fault has to hit")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -4,10 +4,10 @@
 
 Campaigns of different kinds: the molecules of `campaign_molecules.yaml` against GFN2-xTB, where
 updates take the time; those against B3LYP at two temperatures, where labels take some, too; and the
-shipped `small-molecules`. Of each, every third material is run first, one after the other, as a
-user would to measure times; then the whole campaign is forecast from those runs, and then it is
-run. A step that is done is not done again. Nothing else may run on the machine. A figure is
-1 - |forecast/measured - 1|.
+shipped `small-molecules`, as it is and with three walkers of each material that share an ensemble.
+Of each, every third material is run first, one after the other, as a user would to measure times;
+then the whole campaign is forecast from those runs, and then it is run. A step that is done is not
+done again. Nothing else may run on the machine. A figure is 1 - |forecast/measured - 1|.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import argparse
 import json
 import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the work is spread over processes
 
+from campaign_study.timed import timed_campaign
+
 from bnnflow.config import CampaignConfig
 from bnnflow.config.campaign_loading import load_campaign
-from workflows.campaign import start_campaign
 from workflows.campaign_forecast import forecast_campaign
 from workflows.configs import find_config
 from workflows.console import guarded
@@ -49,6 +49,9 @@ CASES = {
         MOLECULES, True, ("conditions.temperature_K=[300, 500]", "dynamics.length_ps=0.15")
     ),
     "small-molecules": Case(find_config("small-molecules")),
+    "shared": Case(
+        find_config("small-molecules"), changes=("conditions.walkers=3", "ensembles=per_material")
+    ),
 }
 
 
@@ -61,30 +64,16 @@ def campaign_of(case: Case, *, pilot: bool) -> CampaignConfig:
     return whole.model_copy(update={"materials": tuple(chosen[::3]), "most_open": 1})
 
 
-def measured(campaign: CampaignConfig, folder: Path) -> dict[str, Any]:
-    """Run a campaign, unless it has been run; its wall seconds and labels."""
-    kept = folder.with_suffix(".json")
-    if not kept.is_file():
-        began = time.monotonic()
-        ended = start_campaign(campaign, folder)
-        wall = time.monotonic() - began
-        print(f"{folder.name}\n{ended.table()}\n", flush=True)
-        labels = sum(run.labels for run in ended.runs)
-        kept.write_text(json.dumps({"wall_s": wall, "labels": labels, "runs": len(ended.runs)}))
-    found: dict[str, Any] = json.loads(kept.read_text())
-    return found
-
-
 def compare(name: str, work: Path) -> dict[str, Any]:
     """Pilot, forecast and campaign of one case."""
     case = CASES[name]
     pilot, whole = work / f"{name}-pilot", work / name
-    measured(campaign_of(case, pilot=True), pilot)
+    timed_campaign(campaign_of(case, pilot=True), pilot)
     campaign = campaign_of(case, pilot=False)
     times = measure([pilot])
     said = forecast_campaign(campaign, whole, times)
     print(f"{said.table()}\n", flush=True)
-    return {"forecast": said.as_dict(), "measured": measured(campaign, whole)}
+    return {"forecast": said.as_dict(), "measured": timed_campaign(campaign, whole)}
 
 
 def main() -> None:
@@ -94,6 +83,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--json", action="store_true", help="figures on the last line")
     options = parser.parse_args()
+    options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
     found = {name: compare(name, options.work) for name in options.cases}
     figures = {}

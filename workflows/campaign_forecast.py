@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from bnnflow.config.campaign import CampaignConfig
-from bnnflow.config.expansion import PlannedRun as CampaignRun
+from bnnflow.config.expansion import PlannedRun
 from executors.base import Pool
 from executors.machine import usable_cores
 from executors.site import SiteConfig, load_site
 from workflows.campaign_plan import CampaignPlan, plan_campaign, settled
 from workflows.console import columns
 from workflows.plan_times import TaskTimes, require_amounts
-from workflows.planned_loops import PlannedRun
+from workflows.planned_loops import PlayedRun
 from workflows.planning import Forecast, PlannedPools, forecast
 
 START_S = 27.0
@@ -125,9 +125,9 @@ def pools_of(site: SiteConfig, n_chains: int, queue_s: float = 0.0) -> PlannedPo
     )
 
 
-def _planned(plan: CampaignPlan) -> list[PlannedRun]:
+def _planned(plan: CampaignPlan) -> list[PlayedRun]:
     return [
-        PlannedRun(
+        PlayedRun(
             name=run.name,
             n_atoms=len(run.material.structure),
             n_steps=run.config.dynamics.n_steps,
@@ -145,14 +145,14 @@ def _planned(plan: CampaignPlan) -> list[PlannedRun]:
     ]
 
 
-def _explore_steps(run: CampaignRun) -> tuple[int, ...]:
+def _explore_steps(run: PlannedRun) -> tuple[int, ...]:
     """MD steps of each task that makes frames for initial data."""
     config, structure = run.config, run.material.structure
     initial = config.initial.record(config.dynamics, structure, lambda _: 0)
     return tuple(each.n_steps for each in initial.sources if each.n_steps) if initial else ()
 
 
-def _copies(own: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
+def _copies(own: Sequence[PlayedRun], count: int) -> list[PlayedRun]:
     return [
         replace(
             run,

@@ -14,7 +14,7 @@ from workflows.requests import deal
 
 
 @dataclass(frozen=True)
-class PlannedRun:
+class PlayedRun:
     """One run of the campaign: atoms, MD steps of so many fs, chains of its ensemble.
 
     material: runs of one ask for labels alike; most_labels: with which it is left when one more is
@@ -43,23 +43,23 @@ class Costs:
     times: TaskTimes
     chains_per_task: int
 
-    def label(self, run: PlannedRun) -> LabelRequest:
+    def label(self, run: PlayedRun) -> LabelRequest:
         """One label."""
         return _label(self.times.label_s(run.n_atoms))
 
-    def update(self, run: PlannedRun, n_labels: int) -> tuple[SampleRequest, ...]:
+    def update(self, run: PlayedRun, n_labels: int) -> tuple[SampleRequest, ...]:
         """All chains, with so many labels."""
         return tuple(
             _sample(self.times.update_s(run.n_atoms, n_labels, len(chains)))
             for chains in deal(run.n_chains, self.chains_per_task)
         )
 
-    def md(self, run: PlannedRun, n_steps: int) -> PropagateRequest:
+    def md(self, run: PlayedRun, n_steps: int) -> PropagateRequest:
         """A stretch of MD."""
         return _propagate(self.times.md_s(run.n_atoms, n_steps))
 
 
-def alone(run: PlannedRun, costs: Costs, labels: Sequence[int]) -> Loop:
+def alone(run: PlayedRun, costs: Costs, labels: Sequence[int]) -> Loop:
     """Label, update, MD until the next label; the first label is of the first frame."""
     stretches = zip(labels, [*labels[1:], run.n_steps], strict=True)
     for made, (step, until) in enumerate(stretches, start=1 + run.n_initial):
@@ -77,7 +77,7 @@ class PlannedEnsemble:
     run: the first of them; members: how many there are.
     """
 
-    def __init__(self, run: PlannedRun, members: int, costs: Costs) -> None:
+    def __init__(self, run: PlayedRun, members: int, costs: Costs) -> None:
         self._run = run
         self._costs = costs
         self._members = members
@@ -101,7 +101,7 @@ class PlannedEnsemble:
                 future.set_result(True)
         return None  # type: ignore[return-value]
 
-    def walk(self, run: PlannedRun, labels: Sequence[int]) -> Loop:
+    def walk(self, run: PlayedRun, labels: Sequence[int]) -> Loop:
         """A walker: the first to begin labels its first frame, the others wait for what follows."""
         if self._leads():
             yield self._costs.label(run)
@@ -149,7 +149,7 @@ class PlannedEnsemble:
             waiting.set_result(bool(self._new))
 
 
-def _initial(run: PlannedRun, costs: Costs) -> Iterator[Begin | First]:
+def _initial(run: PlayedRun, costs: Costs) -> Iterator[Begin | First]:
     """Initial data: MD that makes frames is that of one model: by the times of the ensemble it
     costs too much.
     """

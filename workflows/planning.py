@@ -22,7 +22,7 @@ from executors.base import Pool
 from workflows.driver import Walker, drive
 from workflows.plan_labels import LabelTimes
 from workflows.plan_times import TaskTimes
-from workflows.planned_loops import Costs, PlannedEnsemble, PlannedRun, alone
+from workflows.planned_loops import Costs, PlannedEnsemble, PlayedRun, alone
 from workflows.protocol import Loop
 from workflows.shares import Share
 from workflows.simulation import SimulatedPools
@@ -61,7 +61,7 @@ class Forecast:
 
 
 def forecast(
-    runs: Sequence[PlannedRun],
+    runs: Sequence[PlayedRun],
     times: TaskTimes,
     pools: PlannedPools,
     *,
@@ -115,18 +115,18 @@ class _Walkers:
         self.n_labels = 0
         self.ends_s: dict[str, float] = {}
 
-    def of(self, runs: Sequence[PlannedRun]) -> Iterator[Walker]:
+    def of(self, runs: Sequence[PlayedRun]) -> Iterator[Walker]:
         """Those that share an ensemble come together, after its curator."""
         for material, group in groupby(runs, key=lambda run: run.shares):
             members = list(group)
             yield from self._together(members) if material else map(self._alone, members)
 
-    def _alone(self, run: PlannedRun) -> Walker:
+    def _alone(self, run: PlayedRun) -> Walker:
         run, labels = self._labelled(run, begun_with=1 + run.n_initial)
         self.n_labels += len(labels) + run.n_initial
         return self._walker(run, alone(run, self._costs, labels), _share(run))
 
-    def _together(self, members: Sequence[PlannedRun]) -> Iterator[Walker]:
+    def _together(self, members: Sequence[PlayedRun]) -> Iterator[Walker]:
         """One labels the first frame and initial data, of which the others take the ensemble."""
         first = members[0]
         share, ensemble = _share(first), PlannedEnsemble(first, len(members), self._costs)
@@ -138,7 +138,7 @@ class _Walkers:
             self.n_labels += len(labels) - 1
             yield self._walker(run, ensemble.walk(run, labels), share)
 
-    def _labelled(self, run: PlannedRun, *, begun_with: int) -> tuple[PlannedRun, list[int]]:
+    def _labelled(self, run: PlayedRun, *, begun_with: int) -> tuple[PlayedRun, list[int]]:
         """The run up to its end, or to the label that is one too many; steps of its labels, that of
         the frame it begins with first.
 
@@ -150,7 +150,7 @@ class _Walkers:
             return run, steps
         return replace(run, n_steps=steps[room]), steps[:room]
 
-    def _walker(self, run: PlannedRun, loop: Loop, share: Share) -> Walker:
+    def _walker(self, run: PlayedRun, loop: Loop, share: Share) -> Walker:
         def on_end() -> None:
             self.ends_s[run.name] = self._now()
 
@@ -164,5 +164,5 @@ def _unheard(_: Any) -> None:
     """What is committed is told to nobody."""
 
 
-def _share(run: PlannedRun) -> Share:
+def _share(run: PlayedRun) -> Share:
     return Share(run.shares or run.name, weight=run.weight, priority=run.priority)

@@ -1,6 +1,6 @@
-"""GFN2-xTB behind the engine `ase`, which goes wrong at one call: what `faults.py` labels with.
+"""GFN2-xTB behind the engine `ase`, which goes wrong at some calls: what `faults.py` labels with.
 
-A file says which call and how: {"fault": NAME, "call": N}; a file beside it counts the calls.
+A file says which calls and how: {"fault": NAME, "calls": [N]}; a file beside it counts the calls.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from tblite.ase import TBLite
 CALCULATOR = "fault_study.reference.FaultyXTB"
 
 
-def plan(path: Path, fault: str = "", call: int = 0) -> None:
+def plan(path: Path, fault: str = "", *calls: int) -> None:
     """Arm a fault, or none, and count calls from zero."""
-    path.write_text(json.dumps({"fault": fault, "call": call}))
+    path.write_text(json.dumps({"fault": fault, "calls": calls}))
     path.with_suffix(".calls").write_bytes(b"")
+
+
+def calls_of(path: Path) -> int:
+    """How often the reference was asked since it was armed."""
+    return path.with_suffix(".calls").stat().st_size
 
 
 class FaultyXTB(TBLite):  # type: ignore[misc]
@@ -49,9 +54,8 @@ class FaultyXTB(TBLite):  # type: ignore[misc]
         super().calculate(atoms, *arguments, **keywords)
 
     def _due(self) -> str:
-        calls = self.armed.with_suffix(".calls")
-        number = calls.stat().st_size
-        with calls.open("ab") as file:
+        number = calls_of(self.armed)
+        with self.armed.with_suffix(".calls").open("ab") as file:
             file.write(b".")
         armed = json.loads(self.armed.read_text())
-        return str(armed["fault"]) if armed["call"] == number else ""
+        return str(armed["fault"]) if number in armed["calls"] else ""

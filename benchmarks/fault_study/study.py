@@ -21,7 +21,7 @@ from bnnflow.errors import FaultError, UserError
 from bnnflow.records import Phase
 from bnnflow.reference import read_label
 from bnnflow.units import BOHR, HARTREE
-from fault_study.reference import CALCULATOR, plan
+from fault_study.reference import CALCULATOR, calls_of, plan
 from workflows import session
 
 TESTS = Path(__file__).parents[2] / "tests"
@@ -108,7 +108,7 @@ class Study:
 
     def calls(self) -> int:
         """How often the reference was asked since it was armed."""
-        return self.armed.with_suffix(".calls").stat().st_size
+        return calls_of(self.armed)
 
     @contextlib.contextmanager
     def try_folder(self) -> Iterator[Path]:

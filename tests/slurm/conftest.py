@@ -7,23 +7,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from slurm_nodes import CLUSTER, QUICK, wait_until
 
 HERE = Path(__file__).parent
-CLUSTER = HERE / "cluster.sh"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "mpirun", "setpriv")
 sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("workflows", "data"))]
-
-os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian keeps daemons, for root alone
-
-QUICK = {"kind": "slurm", "exclusive": False, "poll_s": 1, "longest_task": "00:02:00"}
-"""What all pools of the tests have in common."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,23 +69,6 @@ def jobs() -> dict[str, str]:
     output = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
     found = dict(line.split() for line in output.splitlines())
     return {name: state for name, state in found.items() if state != "COMPLETING"}
-
-
-def named(pool: str) -> list[str]:
-    """Ids of the jobs of one pool."""
-    asked = ["squeue", "--noheader", "--format=%i %T %j"]
-    output = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
-    rows = [line.split() for line in output.splitlines()]
-    return [row[0] for row in rows if row[1] != "COMPLETING" and f".{pool}." in row[2]]
-
-
-def wait_until(condition: Callable[[], Any], limit_s: float) -> float:
-    """Wait for something; returns the seconds it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < limit_s, f"not within {limit_s} s"
-        time.sleep(0.1)
-    return time.monotonic() - started
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import HERE, jobs, site_values, wait_until
+from conftest import HERE, jobs, site_values
 from ethanol_job import config
+from slurm_nodes import wait_until
 from tiny_runs import assert_labels_whole, attempts
 
 from bnnflow.data import read_run

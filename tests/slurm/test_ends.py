@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import HERE, QUICK, jobs, site_values, wait_until
+from conftest import HERE, jobs, site_values
+from slurm_nodes import QUICK, wait_until
 
 from executors.provenance import check_one_place
 

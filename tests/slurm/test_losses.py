@@ -1,4 +1,4 @@
-"""What ends under a task: its block (cancelled, at its walltime), its worker, its process."""
+"""What ends under a task: its block (cancelled, at its walltime), its node, worker or process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import HERE, QUICK, named, parent, processes_in, site_values, wait_until
+from conftest import HERE, parent, processes_in, site_values
 from run_job import REFERENCE
+from slurm_nodes import QUICK, bring_back, lose_node, named, node_of, wait_until
 from tiny_runs import assert_labels_whole, attempts
 
 from bnnflow.data import RunData, read_run
@@ -56,10 +57,32 @@ def test_a_label_whose_worker_is_killed_is_made_again(tmp_path: Path) -> None:
     _made_again("SIGKILL of the worker", kill, tmp_path)
 
 
-def _made_again(what: str, lose: Callable[[Path], None], tmp_path: Path) -> Path:
+def test_a_label_whose_node_is_lost_is_made_again(tmp_path: Path, slurm: Path) -> None:
+    """All processes of the node end at once in mid-label, and none is heard of again; the label is
+    made on the other node, in another block."""
+    lost = []
+
+    def cut_power(_attempt: Path) -> None:
+        (job,) = named("dft")
+        lost.append(node_of(job))
+        lose_node(slurm, lost[0])
+
+    one_node = site_values()["pools"]["dft"]
+    one_node["provider"] |= {"nodes_per_block": 1}
+    try:
+        folder = _made_again("loss of the node", cut_power, tmp_path, dft=one_node)
+    finally:
+        for node in lost:
+            bring_back(slurm, node)
+    assert "pool dft lost its workers" in (folder / "run.log").read_text()
+
+
+def _made_again(
+    what: str, lose: Callable[[Path], None], tmp_path: Path, **pools: dict[str, Any]
+) -> Path:
     """Run the job, lose its first label in the middle, check the second attempt; the run folder."""
     folder = tmp_path / "run"
-    with _job(tmp_path) as run:
+    with _job(tmp_path, **pools) as run:
         attempt = _in_the_middle(folder, "0000")
         lose(attempt)
         again = wait_until(lambda: len(attempts(folder)) == 2, 180.0)
@@ -99,10 +122,10 @@ def test_a_label_whose_process_is_killed_costs_its_frame(tmp_path: Path) -> None
 
 
 @contextmanager
-def _job(tmp_path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+def _job(tmp_path: Path, *more: str, **pools: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
     """The coordinator of run_job.py on the cluster, in a process of its own; killed if it stays."""
     site = tmp_path / "site.yaml"
-    site.write_text(yaml.safe_dump(site_values()))
+    site.write_text(yaml.safe_dump(site_values(**pools)))
     paths = os.pathsep.join([str(check_one_place()), str(HERE)])
     with subprocess.Popen(
         [sys.executable, HERE / "run_job.py", site, tmp_path / "run", *more],

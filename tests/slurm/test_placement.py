@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HERE, QUICK, jobs, named, site_values
+from conftest import HERE, jobs, site_values
+from slurm_nodes import QUICK, named
 
 from executors.base import Pool
 from executors.pools import ParslExecutor

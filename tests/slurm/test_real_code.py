@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from codes import MESH, MPIRUN, good, printed_by_espresso, silicon, text_of
-from conftest import QUICK, site_values
+from conftest import site_values
+from slurm_nodes import QUICK
 from test_placement import LOCAL_MPIRUN, OPEN_MPI
 
 from bnnflow.records import Handling, Label, LabelRequest

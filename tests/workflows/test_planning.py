@@ -16,7 +16,7 @@ from bnnflow.errors import ConfigError, RunFolderError
 from executors.base import Pool
 from workflows.plan_labels import LabelHistory
 from workflows.plan_times import TaskTimes, given, measure
-from workflows.planned_loops import PlannedRun
+from workflows.planned_loops import PlayedRun
 from workflows.planning import PlannedPools, forecast
 from workflows.session import fine_tune
 from workflows.simulation import SimulatedPools
@@ -38,8 +38,8 @@ def pools(gpu: int = 1, dft: int = 1, md: int = 1, **more: object) -> PlannedPoo
     return PlannedPools(workers, {Pool.GPU: 0.5, Pool.DFT: 2.0, Pool.MD: 0.1}, **more)  # type: ignore[arg-type]
 
 
-def run(name: str = "one", n_atoms: int = 10, n_steps: int = 2000) -> PlannedRun:
-    return PlannedRun(name, n_atoms, n_steps, timestep_fs=0.5, n_chains=8)
+def run(name: str = "one", n_atoms: int = 10, n_steps: int = 2000) -> PlayedRun:
+    return PlayedRun(name, n_atoms, n_steps, timestep_fs=0.5, n_chains=8)
 
 
 ALONE_S = 3 * 60.0 + 2000 * 0.01 + 8 * (3.0 + 4.0 + 5.0)
