@@ -87,10 +87,20 @@ def _walkers(
     stopped: Callable[[str, Exception], None],
 ) -> Iterator[tuple[str, Walker]]:
     """Opened one by one when it is their turn; those that are done are passed over."""
-    budget = Budget(campaign.budget, _ledgers(folder, runs, executor) if campaign.limited else {})
+    before = _ledgers(folder, runs, executor) if campaign.limited else {}
+    of_all = Budget(campaign.budget, before)
     pool = _pool(folder, campaign, runs)
-    for _, group in groupby(runs, key=lambda run: run.material.name):
+    for name, group in groupby(runs, key=lambda run: run.material.name):
         members = list(group)
+        entry = members[0].material.entry
+        share = Share(name, weight=entry.weight, priority=entry.priority)
+        own = {*(run.name for run in members), curators_name(name)}
+        budget = Budget(
+            entry.budget,
+            {each: ledger for each, ledger in before.items() if each in own},
+            whose=f"material {name}",
+            within=of_all,
+        )
         shared: SharedMaterial | None = None
         if members[0].config.run.shared_ensemble:
             try:
@@ -110,7 +120,7 @@ def _walkers(
             try:
                 learner = _Learners(pool, shared)
                 path = run_folder(folder, run.name)
-                walker = _open(path, run, executor, budget, overrides, learner)
+                walker = _open(path, run, executor, share, budget, overrides, learner)
             except Exception as error:  # whatever is wrong with its folder, it is that run's alone
                 stopped(run.name, error)
                 if shared is not None:
@@ -167,6 +177,7 @@ def _open(
     path: Path,
     run: PlannedRun,
     executor: Executor,
+    share: Share,
     budget: Budget,
     overrides: Sequence[str],
     learners: _Learners,
@@ -176,14 +187,12 @@ def _open(
     store = open_run(path)
     try:
         config = with_limits(config_from_yaml(store.config_text), overrides)
-        entry = run.material.entry
         shared = learners.shared
-        own = Share(run.name, weight=entry.weight, priority=entry.priority)
         walker = make_walker(
             config,
             store,
             executor,
-            share=own if shared is None else shared.share,
+            share=share if shared is None else shared.share,
             budget=budget,
             learner=learners.of(run.name, store),
         )

@@ -71,6 +71,7 @@ def _entry(material: Material) -> MaterialEntry:
             "origin": material.origin,
             "weight": material.entry.weight,
             "priority": material.entry.priority,
+            "budget": material.entry.budget.model_dump(),
             **material.entry.settings(),
         }
     )

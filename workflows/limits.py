@@ -1,4 +1,4 @@
-"""When a run, or a campaign, has had enough: budgets and stop rules."""
+"""When a run, a material or a campaign has had enough: budgets and stop rules."""
 
 from __future__ import annotations
 
@@ -30,11 +30,21 @@ def reason_to_leave(limits: LimitsConfig, ledger: Ledger) -> str:
 
 
 class Budget:
-    """What all runs of a campaign may use together."""
+    """What all runs of a campaign, or of a material, may use together."""
 
-    def __init__(self, limits: LimitsConfig, before: Mapping[str, Ledger]) -> None:
-        """before: what each run, by name, has used in earlier sessions."""
+    def __init__(
+        self,
+        limits: LimitsConfig,
+        before: Mapping[str, Ledger],
+        *,
+        whose: str = "campaign",
+        within: Budget | None = None,
+    ) -> None:
+        """before: what each run, by name, has used in earlier sessions; whose: in words; within:
+        a budget of more runs, these among them."""
         self.limits = limits
+        self._whose = whose
+        self._within = within
         self._ledgers = dict(before)
         self._clock = Clock()
         for start, seconds in sorted(span for each in before.values() for span in each.spans):
@@ -48,6 +58,8 @@ class Budget:
         """Count a run in that is about to be driven."""
         self._ledgers[name] = ledger
         ledger.clocks.append(self._clock)
+        if self._within is not None:
+            self._within.join(name, ledger)
 
     def reason_to_leave(self, ledger: Ledger) -> str:
         """Why one of the runs is to be left where it stands; "" while it is to go on."""
@@ -58,7 +70,9 @@ class Budget:
             wall_s=self._clock.seconds,
             wants_label=ledger.wants_label,
         )
-        return f"campaign: {spent}" if spent else ""
+        if spent:
+            return f"{self._whose}: {spent}"
+        return "" if self._within is None else self._within.reason_to_leave(ledger)
 
 
 def _spent(

@@ -114,6 +114,7 @@ class _Walkers:
         self._now = now
         self.n_labels = 0
         self.ends_s: dict[str, float] = {}
+        self._shares: dict[str, Share] = {}
 
     def of(self, runs: Sequence[PlayedRun]) -> Iterator[Walker]:
         """Those that share an ensemble come together, after its curator."""
@@ -124,12 +125,12 @@ class _Walkers:
     def _alone(self, run: PlayedRun) -> Walker:
         run, labels = self._labelled(run, begun_with=1 + run.n_initial)
         self.n_labels += len(labels) + run.n_initial
-        return self._walker(run, alone(run, self._costs, labels), _share(run))
+        return self._walker(run, alone(run, self._costs, labels), self._share(run))
 
     def _together(self, members: Sequence[PlayedRun]) -> Iterator[Walker]:
         """One labels the first frame and initial data, of which the others take the ensemble."""
         first = members[0]
-        share, ensemble = _share(first), PlannedEnsemble(first, len(members), self._costs)
+        share, ensemble = self._share(first), PlannedEnsemble(first, len(members), self._costs)
         self.n_labels += 1 + first.n_initial
         yield Walker(first.shares, ensemble.curate(), _STORE, _unheard, share=share, counted=False)
         for number, each in enumerate(members):
@@ -137,6 +138,12 @@ class _Walkers:
             run, labels = self._labelled(each, begun_with=begun_with)
             self.n_labels += len(labels) - 1
             yield self._walker(run, ensemble.walk(run, labels), share)
+
+    def _share(self, run: PlayedRun) -> Share:
+        """One for all runs of a material."""
+        name = run.material or run.name
+        known = Share(name, weight=run.weight, priority=run.priority)
+        return self._shares.setdefault(name, known)
 
     def _labelled(self, run: PlayedRun, *, begun_with: int) -> tuple[PlayedRun, list[int]]:
         """The run up to its end, or to the label that is one too many; steps of its labels, that of
@@ -162,7 +169,3 @@ _STORE: Any = SimpleNamespace(close=lambda: None)
 
 def _unheard(_: Any) -> None:
     """What is committed is told to nobody."""
-
-
-def _share(run: PlayedRun) -> Share:
-    return Share(run.shares or run.name, weight=run.weight, priority=run.priority)

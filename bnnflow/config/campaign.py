@@ -122,6 +122,11 @@ class MaterialEntry(SharedSettings):
     weight: PositiveFloat = Field(
         default=1.0, description="share of a pool that is in demand, against the other materials'"
     )
+    budget: LimitsConfig = Field(
+        default_factory=LimitsConfig,
+        description="limits (docs/config.md) of all runs of the material together: labels, "
+        "node_hours, wall_hours",
+    )
     priority: int = Field(
         default=0, description="tasks of a higher priority go first whatever the shares"
     )
@@ -140,6 +145,11 @@ class MaterialEntry(SharedSettings):
                 raise ValueError(f"has {key}, which {given[0]} does not use: remove it")
         if self.optimade is not None and not self.providers:
             raise ValueError("has optimade without providers, expected base URLs of databases")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_is_of_all(self) -> MaterialEntry:
+        refuse_rules_of_one_run(self.budget)
         return self
 
     @property
@@ -221,21 +231,27 @@ class CampaignConfig(SharedSettings):
 
     @model_validator(mode="after")
     def _budget_is_of_all(self) -> CampaignConfig:
-        for key in OF_ONE_RUN:
-            if getattr(self.budget, key) is not None:
-                raise ValueError(f"has budget.{key}, expected it in limits: each run has its own")
+        refuse_rules_of_one_run(self.budget)
         return self
 
     @property
     def limited(self) -> bool:
-        """Whether there is a budget of all runs together."""
-        return bool(self.budget.model_dump())
+        """Whether there is a budget of several runs together."""
+        budgets = [self.budget, *(entry.budget for entry in self.materials)]
+        return any(budget.model_dump() for budget in budgets)
 
     def to_yaml(self) -> str:
         """The keys that are given; `load_campaign` reads it back equal."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         values["materials"] = [_settings_last(entry) for entry in values["materials"]]
         return dump_yaml(_settings_last(values))
+
+
+def refuse_rules_of_one_run(budget: LimitsConfig) -> None:
+    """Raises ValueError for a rule that means nothing for several runs together."""
+    for key in OF_ONE_RUN:
+        if getattr(budget, key) is not None:
+            raise ValueError(f"has budget.{key}, expected it in limits: each run has its own")
 
 
 def _settings_last(values: Mapping[str, Any]) -> dict[str, Any]:

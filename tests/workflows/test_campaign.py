@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from workflows.campaign_folder import read_campaign, write_campaign
 from workflows.campaign_plan import plan_campaign
 from workflows.cli import app
 from workflows.console import guarded
+from workflows.driver import Walker
 from workflows.session import fine_tune, resume
 
 
@@ -261,6 +263,35 @@ def test_a_budget_leaves_runs_and_another_lets_them_go_on(tiny: Any, tmp_path: P
     file = tmp_path / "c" / "campaign.yaml"
     file.write_text(file.read_text().replace("labels: 1", "labels: 100"))
     assert set(states(resume_campaign(tmp_path / "c", inline=True)).values()) == {"done"}
+
+
+def test_a_budget_of_a_material_leaves_its_runs_alone(tiny: Any, tmp_path: Path) -> None:
+    """Two walkers of water may have one label together; those of H2 as many as they want."""
+    walkers = {"conditions": {"walkers": 2}, "most_open": 1}
+    campaign = tiny([{"structure": "H2O", "budget": {"labels": 1}}, {"structure": "H2"}], **walkers)
+    summary = start_campaign(campaign, tmp_path / "c", inline=True)
+    found = states(summary)
+    assert [found[f"H2-w{number}"] for number in (1, 2)] == ["done", "done"]
+    assert "left" in (found["H2O-w1"], found["H2O-w2"])
+    assert "material H2O: 1 of 1 labels" in summary.table()
+    assert states(resume_campaign(tmp_path / "c", inline=True)) == found
+
+
+def test_runs_of_one_material_have_one_share_of_the_pools(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {}
+
+    def take(walkers: Iterable[Walker], *_: Any, **__: Any) -> None:
+        for walker in walkers:
+            shares[walker.name] = walker.share
+            walker.store.close()
+
+    monkeypatch.setattr("workflows.campaign_drive.drive", take)
+    materials = [{"structure": "H2O", "weight": 2}, {"structure": "H2"}]
+    start_campaign(tiny(materials, conditions={"walkers": 2}), tmp_path / "c", inline=True)
+    assert shares["H2O-w1"] is shares["H2O-w2"] and shares["H2O-w1"].weight == 2
+    assert shares["H2-w1"] is shares["H2-w2"] and shares["H2-w1"] is not shares["H2O-w1"]
 
 
 def test_limits_of_a_run_can_be_changed_when_it_goes_on(tiny: Any, tmp_path: Path) -> None:

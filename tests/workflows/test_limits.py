@@ -221,6 +221,31 @@ def test_a_campaign_counts_all_its_runs(limits: LimitsConfig, wants: bool, expec
     assert found.startswith(expected) and bool(found) == bool(expected)
 
 
+def test_a_material_counts_its_own_runs_and_then_the_campaign_all() -> None:
+    ledgers = ledgers_of_three()
+
+    def said(of_two: LimitsConfig, of_all: LimitsConfig) -> str:
+        campaign = Budget(of_all, ledgers)
+        two = {name: ledgers[name] for name in ("0", "1")}
+        material = Budget(of_two, two, whose="material A", within=campaign)
+        material.join("0", ledgers["0"])
+        ledgers["0"].wants_label = True
+        return material.reason_to_leave(ledgers["0"])
+
+    assert said(LimitsConfig(labels=4), LimitsConfig(labels=6)).startswith("material A: 4 of 4")
+    assert said(LimitsConfig(labels=5), LimitsConfig(labels=6)).startswith("campaign: 6 of 6")
+    assert said(LimitsConfig(labels=5), LimitsConfig(labels=7)) == ""
+
+
+def test_a_run_that_joins_a_material_has_joined_the_campaign() -> None:
+    campaign = Budget(LimitsConfig(wall_hours=0.5), {})
+    material = Budget(LimitsConfig(), {}, whose="material A", within=campaign)
+    ledger = Ledger(NODES, 0.5)
+    material.join("new", ledger)
+    ledger.observe(Commit(first_state(), (Spent("md", 0.0, 1800.0),)))
+    assert material.reason_to_leave(ledger).startswith("campaign: driven for 0.5")
+
+
 def test_a_run_that_is_driven_tells_the_clock_of_the_campaign() -> None:
     budget = Budget(LimitsConfig(wall_hours=3.5), ledgers_of_three())
     ledger = Ledger(NODES, 0.5)

@@ -120,6 +120,17 @@ def test_many_runs_are_bound_by_the_busiest_pool() -> None:
     assert wide.wall_s == pytest.approx(ALONE_S)
 
 
+def test_a_material_has_its_share_however_many_runs_it_has() -> None:
+    """Of one worker that takes 60 s for a label: the one run of B has every second one."""
+    many = [replace(run(f"A-{number}"), material="A") for number in range(3)]
+    one = replace(run("B-0"), material="B")
+    found = forecast([*many, one], TIMES, pools(gpu=4, md=4))
+    assert found.bottleneck is Pool.DFT
+    assert found.ends_s["B-0"] < min(found.ends_s[each.name] for each in many)
+    alike = forecast([*many, replace(one, material="A")], TIMES, pools(gpu=4, md=4))
+    assert found.ends_s["B-0"] < 0.85 * alike.ends_s["B-0"]
+
+
 def test_pools_that_share_cores_slow_each_other_down() -> None:
     """Four single-threaded tasks at once on two cores take twice as long, and no work is lost."""
     simulated = SimulatedPools(
