@@ -14,7 +14,6 @@ from bnnflow.errors import PoolLostError
 IN_A_ROW = 3
 """Blocks that fail to no avail before their pool is given up."""
 
-_ALIVE = (JobState.RUNNING, JobState.PENDING)
 _SHOWN = 300
 
 
@@ -44,8 +43,7 @@ class GiveUpAfterThree:
             return
         last = sorted(nlargest(IN_A_ROW, status, key=int), key=int)
         why = f"{IN_A_ROW} blocks in a row have failed; the last one: {_why(status[last[-1]])}"
-        alive = any(job.state in _ALIVE for job in status.values())
-        if alive or self._before[last[0]] != now:
+        if some_live(status) or self._before[last[0]] != now:
             self._tell(int(last[-1]), why)
         else:
             executor.set_bad_state_and_fail_all(
@@ -68,6 +66,11 @@ def failed_in_a_row(status: Mapping[str, JobStatus]) -> int:
     """How many of the newest blocks have failed, back to one that has not."""
     newest_first = sorted(status, key=int, reverse=True)
     return sum(1 for _ in takewhile(lambda name: _failed(status[name]), newest_first))
+
+
+def some_live(status: Mapping[str, JobStatus]) -> bool:
+    """Whether a block works, or waits in the queue."""
+    return any(job.state in (JobState.RUNNING, JobState.PENDING) for job in status.values())
 
 
 def _failed(job: JobStatus) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from parsl.executors import HighThroughputExecutor, MPIExecutor
 
-from executors.blocks.failing import IN_A_ROW, failed_in_a_row
+from executors.blocks.failing import IN_A_ROW, failed_in_a_row, some_live
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
 
@@ -27,10 +27,11 @@ class Workers(HighThroughputExecutor):
     _asked_at = -math.inf
 
     def scale_out_facade(self, n: int) -> list[str]:
-        """Ask for `n` blocks; once several have failed in a row for one at a time, ever more
-        rarely, until one does not fail. Returns the ids of those that were accepted.
+        """Ask for `n` blocks; once several have failed in a row beside others that live, for one at
+        a time, ever more rarely, until one does not fail. Returns the ids of those accepted.
         """
-        pause = pause_s(failed_in_a_row(self.status_facade))
+        status = self.status_facade
+        pause = pause_s(failed_in_a_row(status)) if some_live(status) else 0.0
         if time.monotonic() < self._asked_at + pause:
             return []
         self._asked_at = time.monotonic()

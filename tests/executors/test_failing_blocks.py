@@ -119,7 +119,7 @@ class Refusing(LocalProvider):
     asked = 0
 
     def submit(self, *_args, **_kwargs):
-        type(self).asked += 1
+        self.asked += 1
         if self.asked > 1:
             raise FaultError("not accepted: QOSMaxSubmitJobPerUserLimit")
         return "1"
@@ -142,6 +142,9 @@ def test_a_scheduler_that_refuses_is_not_asked_all_the_time(monkeypatch):
         pool.scale_out_facade(3)
         asked[provider.asked - 1] = asked.get(provider.asked - 1, seconds)
     assert asked == {3: 0, 4: 10, 5: 30, 6: 70}
+    pool._status["0"] = JobStatus(JobState.FAILED)  # none lives: the next are wanted at once
+    pool.scale_out_facade(3)
+    assert provider.asked == 1 + 6 + 3
 
 
 def test_a_pools_results_are_counted_and_not_its_errors():
