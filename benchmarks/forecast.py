@@ -56,12 +56,14 @@ CASES = {
 
 
 def campaign_of(case: Case, *, pilot: bool) -> CampaignConfig:
-    """The campaign, or its pilot: every third material, one run after the other."""
+    """The campaign, or its pilot: every third material, one after the other. Walkers that share an
+    ensemble are open together: one after the other they would ask less often."""
     whole = load_campaign(case.config, case.changes)
     chosen = [each for each in whole.materials if bool(each.reference) == case.own_reference]
     if not pilot:
         return whole.model_copy(update={"materials": tuple(chosen)})
-    return whole.model_copy(update={"materials": tuple(chosen[::3]), "most_open": 1})
+    together = whole.conditions.walkers if whole.ensembles == "per_material" else 1
+    return whole.model_copy(update={"materials": tuple(chosen[::3]), "most_open": together})
 
 
 def compare(name: str, work: Path) -> dict[str, Any]:
