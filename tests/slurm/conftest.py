@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm_nodes import CLUSTER, QUICK, wait_until
 
 HERE = Path(__file__).parent
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "mpirun", "setpriv")
 sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("workflows", "data"))]
+
+from slurm_nodes import CLUSTER, QUICK, wait_until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
