@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "mpirun", "setpriv")
 sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("workflows", "data"))]
 
-from slurm_nodes import CLUSTER, QUICK, wait_until
+from slurm_nodes import CLUSTER, QUICK, wait_until  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
