@@ -39,15 +39,12 @@ def lose_node(cluster: Path, node: str) -> None:
     own processes, of which none is heard of again. Slurm gives the node up after a while.
     """
     log = cluster / "log" / f"slurmd.{node}.log"
-    keepers = [process for process in _processes() if _writes(process, log)]
-    asked = ["squeue", "--noheader", f"--nodelist={node}", "--format=SLURM_JOB_ID=%i"]
-    output = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
-    marks = {f"SLURMD_NODENAME={node}", *output.split()}
-    for process in keepers:  # they first: who sees its job die says so
-        os.kill(process, signal.SIGKILL)
+    for process in _processes():  # they first: who sees its job die says so
+        if _writes(process, log):
+            os.kill(process, signal.SIGKILL)
+    of_its_jobs = {f"SLURM_CONF={cluster / 'slurm.conf'}", f"SLURMD_NODENAME={node}"}
     for process in _processes():
-        own = _environment(process) & marks
-        if f"SLURMD_NODENAME={node}" in own and len(own) > 1:
+        if of_its_jobs <= _environment(process):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 

@@ -390,10 +390,10 @@ def test_time_in_the_queue_is_that_of_the_first_try() -> None:
     def fail_first() -> None:
         if lost:
             lost.pop()
-            _, _, pool, _, future = pools._running.pop()
+            _, _, task = pools._running.pop()
             pools._time += 10.0
-            pools._free[pool] += 1
-            future.set_exception(FaultError("worker died"))
+            pools._free[task.pool] += 1
+            task.future.set_exception(FaultError("worker died"))
         else:
             real()
 
