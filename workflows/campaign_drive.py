@@ -97,7 +97,7 @@ def _walkers(
         own = {*(run.name for run in members), curators_name(name)}
         budget = Budget(
             entry.budget,
-            {each: ledger for each, ledger in before.items() if each in own},
+            {each: before[each] for each in own if each in before},
             whose=f"material {name}",
             within=of_all,
         )

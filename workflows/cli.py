@@ -155,10 +155,18 @@ def plan(
     from bnnflow.config.campaign_loading import load_campaign
     from workflows.campaign_forecast import forecast_campaign
     from workflows.configs import find_config
-    from workflows.plan_times import given, measure
+    from workflows.plan_times import given, measure, refuse_beside_runs
 
     settings = load_campaign(find_config(config), overrides or ())
     if measured:
+        refuse_beside_runs(
+            {
+                "--label-s": label_s,
+                "--md-s": md_s,
+                "--update-s": update_s,
+                "--update-per-label-s": update_per_label_s,
+            }
+        )
         times = measure(measured, label_power=label_power)
     else:
         update = (update_s, update_per_label_s)

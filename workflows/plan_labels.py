@@ -15,7 +15,8 @@ FARTHEST = float(np.log(4.0))
 quarter as often."""
 SHORTEST = 0.2
 """Runs that came less far than this share of the longest say too little, for labels come early;
-unless they have more labels by then than most of those that came farther."""
+unless they have more labels by then than most of those that came farther, and `SEVERAL`."""
+SEVERAL = 5
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,11 @@ def telling(histories: Sequence[LabelHistory]) -> list[LabelHistory]:
     longest = max(each.length_fs for each in histories)
     long = [each for each in histories if each.length_fs >= SHORTEST * longest]
     usual = np.median([len(each.times_fs) for each in long])
-    return [each for each in histories if each in long or len(each.times_fs) > usual]
+    return [
+        each
+        for each in histories
+        if each.length_fs >= SHORTEST * longest or len(each.times_fs) >= max(SEVERAL, usual + 1)
+    ]
 
 
 class LabelTimes:

@@ -152,6 +152,13 @@ def given(
     return TaskTimes(None, label, (md, 0.0), (update[0], 0.0, update[1]), (history,))
 
 
+def refuse_beside_runs(by_hand: Mapping[str, float | None]) -> None:
+    """Raises ConfigError for a time that is given by hand and would have no effect."""
+    for name, value in by_hand.items():
+        if value:
+            raise ConfigError(f"{name} is given beside --from, which measures it: remove one")
+
+
 def require_amounts(amounts: Mapping[str, float]) -> None:
     """Raises ConfigError, in one line, for an option of `bnnflow plan` that is no amount."""
     for name, value in amounts.items():

@@ -142,8 +142,8 @@ class _Walkers:
     def _share(self, run: PlayedRun) -> Share:
         """One for all runs of a material."""
         name = run.material or run.name
-        known = Share(name, weight=run.weight, priority=run.priority)
-        return self._shares.setdefault(name, known)
+        new = Share(name, weight=run.weight, priority=run.priority)
+        return self._shares.setdefault(name, new)
 
     def _labelled(self, run: PlayedRun, *, begun_with: int) -> tuple[PlayedRun, list[int]]:
         """The run up to its end, or to the label that is one too many; steps of its labels, that of

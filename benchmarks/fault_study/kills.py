@@ -83,10 +83,12 @@ def _in_pools(study: Study, rng: random.Random, victim: Callable[[int], int]) ->
         over = threading.Event()
         killer = threading.Timer(rng.uniform(0.0, seconds), _strike, (workers, victim, over))
         killer.start()
-        finish(config, run)
-        over.set()
-        killer.cancel()
-        killer.join()
+        try:
+            finish(config, run)
+        finally:
+            over.set()
+            killer.cancel()
+            killer.join()
         hit = "Submitted again" in (run / "run.log").read_text()
         return study.judge(run, like=whole, idle=int(not hit))
 
@@ -96,7 +98,8 @@ def _strike(workers: list[int], victim: Callable[[int], int], over: threading.Ev
     while not over.is_set():
         for process in workers:
             if _at_work(process):
-                os.kill(victim(process), signal.SIGKILL)
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    os.kill(victim(process), signal.SIGKILL)
                 return
         time.sleep(0.001)
 

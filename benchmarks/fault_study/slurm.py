@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,11 +90,15 @@ def _strike_each(
 ) -> None:
     """Strike once in every first attempt: after an odd number of calls, as all attempts are one."""
     struck = 0
-    while not over.is_set():
-        if calls_of(_armed(study, 0)) == 2 * struck + 1:
-            strike(cluster)
-            struck += 1
-        time.sleep(0.1)
+    try:
+        while not over.is_set():
+            if calls_of(_armed(study, 0)) == 2 * struck + 1:
+                strike(cluster)
+                struck += 1
+            time.sleep(0.1)
+    except BaseException:
+        os.kill(os.getpid(), signal.SIGINT)  # or the run would wait for the attempt that hangs
+        raise
 
 
 def _config(study: Study, number: int, **changes: dict[str, Any]) -> RunConfig:
@@ -116,13 +121,17 @@ def _cluster() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bnnflow-slurm-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)  # munge wants its socket where others could reach it
-        subprocess.run([CLUSTER, "up", folder], check=True, timeout=60, stdout=subprocess.DEVNULL)
-        os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+        before = os.environ.get("SLURM_CONF")
         try:
+            up = [CLUSTER, "up", folder]
+            subprocess.run(up, check=True, timeout=60, stdout=subprocess.DEVNULL)
+            os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
             yield folder
         finally:
             subprocess.run([CLUSTER, "down", folder], check=True, timeout=60)
-            del os.environ["SLURM_CONF"]
+            os.environ.pop("SLURM_CONF", None)
+            if before is not None:
+                os.environ["SLURM_CONF"] = before
 
 
 def _drive(

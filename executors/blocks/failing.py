@@ -22,15 +22,18 @@ class GiveUpAfterThree:
 
     answered: how many tasks of the pool have come back with a result so far. Blocks that were
     cancelled, or ended with their walltime or their node, do not count; nor do three that failed
-    while another block works or waits in the queue, or since the first of which a result has come
-    back: in a long campaign every block may die some day, and several at once, and a user may have
-    room for one job in the queue and not for two. Those are told of instead.
+    beside one that works or waits in the queue, or did so and ended in such a way, or since the
+    first of which a result has come back: in a long campaign every block may die some day, and
+    several at once, and a user may have room for one job in the queue and not for two. Those are
+    told of instead.
     """
 
     def __init__(self, answered: Callable[[], int]) -> None:
         self._answered = answered
         # block -> results that had come back when it was first seen
         self._before: dict[str, int] = {}
+        self._excused = -1  # the newest block when one ended otherwise
+        self._ended: set[str] = set()
         self._news: list[str] = []
         self._told = 0
 
@@ -39,11 +42,14 @@ class GiveUpAfterThree:
         now = self._answered()
         for name in status:
             self._before.setdefault(name, now)
+        self._note_ends(status)
         if failed_in_a_row(status) < IN_A_ROW:
             return
-        last = sorted(nlargest(IN_A_ROW, status, key=int), key=int)
+        ended = [name for name, job in status.items() if job.state is not JobState.PENDING]
+        last = sorted(nlargest(IN_A_ROW, ended, key=int), key=int)
         why = f"{IN_A_ROW} blocks in a row have failed; the last one: {_why(status[last[-1]])}"
-        if some_live(status) or self._before[last[0]] != now:
+        excused = int(last[0]) <= self._excused
+        if some_live(status) or excused or self._before[last[0]] != now:
             self._tell(int(last[-1]), why)
         else:
             executor.set_bad_state_and_fail_all(
@@ -55,6 +61,13 @@ class GiveUpAfterThree:
         told, self._news = self._news, []
         return told
 
+    def _note_ends(self, status: Mapping[str, JobStatus]) -> None:
+        """A block that ends through no fault of its own excuses those that failed beside it."""
+        well = {name for name, job in status.items() if job.terminal and not _failed(job)}
+        if well - self._ended:
+            self._ended |= well
+            self._excused = max(map(int, status))
+
     def _tell(self, block: int, why: str) -> None:
         """Ever more rarely: where one node is broken its jobs fail for as long as others work."""
         if block >= 2 * self._told:
@@ -63,8 +76,9 @@ class GiveUpAfterThree:
 
 
 def failed_in_a_row(status: Mapping[str, JobStatus]) -> int:
-    """How many of the newest blocks have failed, back to one that has not."""
-    newest_first = sorted(status, key=int, reverse=True)
+    """How many of the newest blocks that no longer wait have failed, back to one that has not."""
+    begun = [name for name, job in status.items() if job.state is not JobState.PENDING]
+    newest_first = sorted(begun, key=int, reverse=True)
     return sum(1 for _ in takewhile(lambda name: _failed(status[name]), newest_first))
 
 

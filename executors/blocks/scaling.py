@@ -15,10 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parsl.executors import HighThroughputExecutor, MPIExecutor
+from parsl.jobs.states import JobState, JobStatus
 
 from executors.blocks.failing import IN_A_ROW, failed_in_a_row, some_live
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
+YOUNG_S = 60.0
 
 
 class Workers(HighThroughputExecutor):
@@ -28,14 +30,28 @@ class Workers(HighThroughputExecutor):
 
     def scale_out_facade(self, n: int) -> list[str]:
         """Ask for `n` blocks; once several have failed in a row beside others that live, for one at
-        a time, ever more rarely, until one does not fail. Returns the ids of those accepted.
+        a time, ever more rarely, until one has worked for a minute. Returns the ids of those
+        accepted.
         """
-        status = self.status_facade
-        pause = pause_s(failed_in_a_row(status)) if some_live(status) else 0.0
-        if time.monotonic() < self._asked_at + pause:
+        now, status = time.monotonic(), self.status_facade
+        failed = failed_in_a_row(self._without_young(status, now))
+        pause = pause_s(failed) if some_live(status) else 0.0
+        if now < self._asked_at + pause:
             return []
-        self._asked_at = time.monotonic()
+        self._asked_at = now
         return list(super().scale_out_facade(min(n, 1) if pause else n))
+
+    def _without_young(self, status: Mapping[str, JobStatus], now: float) -> dict[str, JobStatus]:
+        """Blocks but for those that have just begun, and may still fail."""
+        seen: dict[str, float] = self.__dict__.setdefault("_seen_at_work", {})
+        for name, job in status.items():
+            if job.state is JobState.RUNNING:
+                seen.setdefault(name, now)
+        return {
+            name: job
+            for name, job in status.items()
+            if job.state is not JobState.RUNNING or now - seen[name] >= YOUNG_S
+        }
 
     def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
         """Cancel up to `blocks` blocks, the longest idle first; max_idletime, s: and only those

@@ -79,7 +79,7 @@ rarely; a held one at once. Three blocks in a row that are refused or end in an 
 other block of their pool works or waits and none of its tasks comes back, stop the run, with the
 scheduler's or the block's own last words. Otherwise the log tells of them, and further blocks are
 asked for one at a time while others live, at intervals that grow from 10 s to 10 min, until one
-does not fail.
+has worked for a minute.
 
 **Chains on GPUs.** `sampler.chains` are dealt to all accelerators of all nodes of all blocks of the
 gpu pool: `accelerators` per node, `nodes_per_block`, `max_blocks`. With more chains than that a

@@ -96,8 +96,22 @@ def test_blocks_that_are_refused_beside_one_that_waits_do_not_end_a_pool():
     assert isinstance(pool.given_up, PoolLostError)
 
 
+@pytest.mark.parametrize("end", [JobState.TIMEOUT, JobState.CANCELLED, JobState.COMPLETED])
+def test_a_block_that_ends_well_excuses_those_that_were_refused_beside_it(end):
+    pool, refused = Workers(), JobStatus(JobState.FAILED, message="QOSMaxSubmitJobPerUserLimit")
+    look, blocks = GiveUpAfterThree(lambda: 0), {"0": JobStatus(JobState.RUNNING)}
+    look(pool, blocks)
+    blocks |= dict.fromkeys("12345", refused)
+    look(pool, blocks)
+    look(pool, blocks | {"0": JobStatus(end)})
+    assert pool.given_up is None
+    look(pool, blocks | {"0": JobStatus(end)} | dict.fromkeys("678", refused))
+    assert isinstance(pool.given_up, PoolLostError)
+
+
 @pytest.mark.parametrize(
-    ("states", "count"), [("", 0), ("FFR", 0), ("RFF", 2), ("FPFM", 2), ("FFFFFFFFFFFF", 12)]
+    ("states", "count"),
+    [("", 0), ("FFR", 0), ("RFF", 2), ("FPFM", 3), ("FRFP", 1), ("FFFFFFFFFFFF", 12)],
 )
 def test_failures_in_a_row_are_those_of_the_newest_blocks(states, count):
     known = {"F": JobState.FAILED, "M": JobState.MISSING, "R": JobState.RUNNING}
@@ -147,6 +161,47 @@ def test_a_scheduler_that_refuses_is_not_asked_all_the_time(monkeypatch):
     assert provider.asked == 1 + 6 + 3
 
 
+class Failing(LocalProvider):
+    """Takes every block; all but the first work for five seconds and fail."""
+
+    now = 0.0
+
+    def __init__(self):
+        super().__init__(init_blocks=0, max_blocks=8)
+        self.began = []
+
+    def submit(self, *_args, **_kwargs):
+        self.began.append(self.now)
+        return str(len(self.began))
+
+    def status(self, job_ids):
+        return [
+            JobStatus(
+                JobState.FAILED
+                if job != "1" and self.now >= self.began[int(job) - 1] + 5.0
+                else JobState.RUNNING
+            )
+            for job in job_ids
+        ]
+
+
+def test_blocks_that_fail_as_they_begin_are_not_asked_for_all_the_time(monkeypatch):
+    provider = Failing()
+    monkeypatch.setattr(scaling.time, "monotonic", lambda: provider.now)
+    pool = scaling.Workers(label="dft", provider=provider, address="127.0.0.1")
+    pool.launch_cmd = "echo {block_id}"
+    monkeypatch.setattr(pool, "connected_blocks", list)
+    pool.scale_out_facade(1)
+    for seconds in range(600):
+        provider.now = float(seconds)
+        pool._status = pool.status()
+        live = sum(job.state is JobState.RUNNING for job in pool._status.values())
+        if live < 4:
+            pool.scale_out_facade(4 - live)
+    assert provider.began[:4] == [0.0] * 4  # the first, and three that fail at 5 s
+    assert len(provider.began) < 12
+
+
 def test_a_pools_results_are_counted_and_not_its_errors():
     outcomes = Outcomes()
     inner = [Future() for _ in range(3)]
@@ -159,7 +214,7 @@ def test_a_pools_results_are_counted_and_not_its_errors():
 
 def test_open_pools_tell_of_failing_blocks_and_know_what_has_come_back(pools):
     """The rule of each pool, as Parsl's executor holds it, with blocks that there never were."""
-    rule = pools._failing[Pool.MD]
+    rule, told = pools._failing[Pool.MD], pools._failing[Pool.MD]._told
     blocks = {str(10_000 + number): JobStatus(JobState.RUNNING) for number in range(3)}
     rule(Workers(), blocks)
     assert pools.submit(Pool.MD, abs, -1).result(60) == 1
@@ -170,3 +225,4 @@ def test_open_pools_tell_of_failing_blocks_and_know_what_has_come_back(pools):
     assert [pool for pool, line in pools.notices() if "no such file" in line] == [Pool.MD]
     rule(worker, failed | dict.fromkeys(("10003", "10004", "10005"), failed["10000"]))
     assert worker.given_up is not None
+    rule._told = told  # these pools are the session's

@@ -38,10 +38,11 @@ def lose_node(cluster: Path, node: str) -> None:
     """End a node as a power cut does: its daemon, the keepers of its jobs' steps, and the jobs'
     own processes, of which none is heard of again. Slurm gives the node up after a while.
     """
-    log = cluster / "log" / f"slurmd.{node}.log"
+    log = (cluster / "log" / f"slurmd.{node}.log").resolve()
     for process in _processes():  # they first: who sees its job die says so
-        if _writes(process, log):
-            os.kill(process, signal.SIGKILL)
+        if _has_open(process, log):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
     of_its_jobs = {f"SLURM_CONF={cluster / 'slurm.conf'}", f"SLURMD_NODENAME={node}"}
     for process in _processes():
         if of_its_jobs <= _environment(process):
@@ -66,7 +67,7 @@ def _processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
 
 
-def _writes(process: int, file: Path) -> bool:
+def _has_open(process: int, file: Path) -> bool:
     """Whether a process has a file open."""
     with suppress(OSError):
         return any(link.readlink() == file for link in Path(f"/proc/{process}/fd").iterdir())

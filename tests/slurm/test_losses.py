@@ -59,13 +59,18 @@ def test_a_label_whose_worker_is_killed_is_made_again(tmp_path: Path) -> None:
 
 def test_a_label_whose_node_is_lost_is_made_again(tmp_path: Path, slurm: Path) -> None:
     """All processes of the node end at once in mid-label, and none is heard of again; the label is
-    made on the other node, in another block."""
+    made in another block, once Slurm has given the node up."""
     lost = []
 
     def cut_power(_attempt: Path) -> None:
         (job,) = named("dft")
         lost.append(node_of(job))
         lose_node(slurm, lost[0])
+        wait_until(lambda: job not in named("dft"), 120.0)
+        wait_until(lambda: len(named("dft")) == 1, 120.0)
+        (other,) = named("dft")
+        wait_until(lambda: node_of(other), 60.0)
+        assert (other, node_of(other)) != (job, lost[0]) and node_of(other) != lost[0]
 
     one_node = site_values()["pools"]["dft"]
     one_node["provider"] |= {"nodes_per_block": 1}

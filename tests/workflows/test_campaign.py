@@ -265,7 +265,7 @@ def test_a_budget_leaves_runs_and_another_lets_them_go_on(tiny: Any, tmp_path: P
     assert set(states(resume_campaign(tmp_path / "c", inline=True)).values()) == {"done"}
 
 
-def test_a_budget_of_a_material_leaves_its_runs_alone(tiny: Any, tmp_path: Path) -> None:
+def test_a_budget_of_a_material_is_of_its_runs_and_no_others(tiny: Any, tmp_path: Path) -> None:
     """Two walkers of water may have one label together; those of H2 as many as they want."""
     walkers = {"conditions": {"walkers": 2}, "most_open": 1}
     campaign = tiny([{"structure": "H2O", "budget": {"labels": 1}}, {"structure": "H2"}], **walkers)

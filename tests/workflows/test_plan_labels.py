@@ -109,10 +109,12 @@ def test_runs_of_different_length_are_compared_over_the_same() -> None:
 def test_a_run_that_was_left_early_because_it_asked_all_the_time_counts() -> None:
     """Eleven labels in a fifth of the length that others need four for."""
     usual = [evenly(4, str(number)) for number in range(5)]
-    begun = LabelHistory((0.5, 1.0, 1.5), 150.0, "begun")
+    begun = LabelHistory((0.5, 1.0, 1.5, 2.0), 150.0, "begun")
     hard = LabelHistory(tuple(15.0 * n for n in range(1, 12)), 180.0, "hard")
     assert telling([*usual, begun, hard]) == [*usual, hard]
     assert telling([hard]) == [hard]
+    quiet = [LabelHistory((), 1000.0, str(number)) for number in range(5)]
+    assert telling([*quiet, begun]) == quiet
     with_it, without = (
         np.minimum(counts(histories, 300, 10), 12) for histories in ([*usual, hard], usual)
     )
