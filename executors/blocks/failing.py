@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from heapq import nlargest
 from itertools import takewhile
 from typing import Any
 
@@ -43,14 +42,14 @@ class GiveUpAfterThree:
         for name in status:
             self._before.setdefault(name, now)
         self._note_ends(status)
-        if failed_in_a_row(status) < IN_A_ROW:
+        failed = newest_failures(status)[:IN_A_ROW]
+        if len(failed) < IN_A_ROW:
             return
-        ended = [name for name, job in status.items() if job.state is not JobState.PENDING]
-        last = sorted(nlargest(IN_A_ROW, ended, key=int), key=int)
-        why = f"{IN_A_ROW} blocks in a row have failed; the last one: {_why(status[last[-1]])}"
-        excused = int(last[0]) <= self._excused
-        if some_live(status) or excused or self._before[last[0]] != now:
-            self._tell(int(last[-1]), why)
+        newest, oldest = failed[0], failed[-1]
+        why = f"{IN_A_ROW} blocks in a row have failed; the last one: {_why(status[newest])}"
+        excused = int(oldest) <= self._excused
+        if some_live(status) or excused or self._before[oldest] != now:
+            self._tell(int(newest), why)
         else:
             executor.set_bad_state_and_fail_all(
                 PoolLostError(f"pool {executor.label} does not work: {why}")
@@ -75,11 +74,12 @@ class GiveUpAfterThree:
             self._news.append(f"work goes on, but {why}")
 
 
-def failed_in_a_row(status: Mapping[str, JobStatus]) -> int:
-    """How many of the newest blocks that no longer wait have failed, back to one that has not."""
+def newest_failures(status: Mapping[str, JobStatus]) -> list[str]:
+    """The newest blocks that have failed, the newest first, back to one that has not; those that
+    wait in the queue are passed over."""
     begun = [name for name, job in status.items() if job.state is not JobState.PENDING]
     newest_first = sorted(begun, key=int, reverse=True)
-    return sum(1 for _ in takewhile(lambda name: _failed(status[name]), newest_first))
+    return list(takewhile(lambda name: _failed(status[name]), newest_first))
 
 
 def some_live(status: Mapping[str, JobStatus]) -> bool:

@@ -1,57 +1,36 @@
 """Parsl's executors with three of its rules for scaling put right.
 
 Asked to give back no more blocks than are idle, Parsl's HighThroughputExecutor also gives back
-those that still wait in the queue, and, asked for none, all of them. A block that is refused, or
-fails as it starts, it replaces at once, for ever, as long as another one keeps the pool alive. And
-it takes the MPIExecutor for one that runs as many tasks on each node of a block as in the whole
-block.
+those that still wait in the queue, and, asked for none, all of them. A block that fails it replaces
+at once, for ever (`pauses`). And it takes the MPIExecutor for one that runs as many tasks on each
+node of a block as in the whole block.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from parsl.executors import HighThroughputExecutor, MPIExecutor
-from parsl.jobs.states import JobState, JobStatus
 
-from executors.blocks.failing import IN_A_ROW, failed_in_a_row, some_live
-
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
-YOUNG_S = 60.0
+from executors.blocks.pauses import Pauses
 
 
 class Workers(HighThroughputExecutor):
     """Workers of a size; with max_idletime, only blocks that have worked are given back."""
 
-    _asked_at = -math.inf
+    @cached_property
+    def _pauses(self) -> Pauses:
+        return Pauses()
 
     def scale_out_facade(self, n: int) -> list[str]:
-        """Ask for `n` blocks; once several have failed in a row beside others that live, for one at
-        a time, ever more rarely, until one has worked for a minute. Returns the ids of those
-        accepted.
+        """Ask for `n` blocks, or fewer or none while they fail beside others (`Pauses`). Returns
+        the ids of those that were accepted.
         """
-        now, status = time.monotonic(), self.status_facade
-        failed = failed_in_a_row(self._without_young(status, now))
-        pause = pause_s(failed) if some_live(status) else 0.0
-        if now < self._asked_at + pause:
-            return []
-        self._asked_at = now
-        return list(super().scale_out_facade(min(n, 1) if pause else n))
-
-    def _without_young(self, status: Mapping[str, JobStatus], now: float) -> dict[str, JobStatus]:
-        """Blocks but for those that have just begun, and may still fail."""
-        seen: dict[str, float] = self.__dict__.setdefault("_seen_at_work", {})
-        for name, job in status.items():
-            if job.state is JobState.RUNNING:
-                seen.setdefault(name, now)
-        return {
-            name: job
-            for name, job in status.items()
-            if job.state is not JobState.RUNNING or now - seen[name] >= YOUNG_S
-        }
+        allowed = self._pauses.allowed(n, self.status_facade, time.monotonic())
+        return list(super().scale_out_facade(allowed)) if allowed else []
 
     def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
         """Cancel up to `blocks` blocks, the longest idle first; max_idletime, s: and only those
@@ -74,13 +53,6 @@ class WholeNodes(Workers, MPIExecutor):
     def workers_per_node(self) -> float:
         """Labels at once in a block, per node of it."""
         return float(self.max_workers_per_block / self.provider.nodes_per_block)
-
-
-def pause_s(in_a_row: int) -> float:
-    """Seconds from one block to the next after so many that failed: none before the pool could
-    have been given up."""
-    beyond = min(in_a_row - IN_A_ROW, 16)
-    return 0.0 if beyond < 0 else min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**beyond)
 
 
 def idle_blocks(managers: Sequence[Mapping[str, Any]], max_idle_s: float) -> list[str]:

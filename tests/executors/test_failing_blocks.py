@@ -9,8 +9,8 @@ from parsl.providers import LocalProvider
 from bnnflow.errors import FaultError, PoolLostError
 from executors.base import Pool
 from executors.blocks import scaling
-from executors.blocks.failing import GiveUpAfterThree, failed_in_a_row
-from executors.blocks.scaling import pause_s
+from executors.blocks.failing import GiveUpAfterThree, newest_failures
+from executors.blocks.pauses import pause_s
 from executors.outcomes import Outcomes
 
 
@@ -119,7 +119,7 @@ def test_failures_in_a_row_are_those_of_the_newest_blocks(states, count):
         str(number): JobStatus(known.get(state, JobState.PENDING))
         for number, state in enumerate(states)
     }
-    assert failed_in_a_row(blocks) == count
+    assert len(newest_failures(blocks)) == count
 
 
 def test_pauses_grow_once_a_pool_could_have_been_given_up_and_have_a_longest():
