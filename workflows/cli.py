@@ -16,6 +16,7 @@ from workflows.analyse import analyse
 from workflows.console import DONE, INTERNAL, USER, guarded, say, show, stdout_for_figures
 from workflows.deadline import session_deadline
 from workflows.endings import campaign_ended, finish
+from workflows.plan_command import plan_campaign
 from workflows.submit import submit
 
 app = typer.Typer(
@@ -123,57 +124,6 @@ def campaign(
 
         ended = start_campaign(settings, target, inline=inline, site=site, deadline=deadline)
     return campaign_ended(ended, as_json, deadline)
-
-
-@app.command()
-def plan(
-    config: ConfigName,
-    overrides: Overrides = None,
-    site: Site = None,
-    measured: Annotated[
-        list[Path] | None,
-        typer.Option("--from", help="Run or campaign to measure task times on; may be repeated."),
-    ] = None,
-    label_s: Annotated[
-        float | None, typer.Option(help="Seconds of a label, if not --from.")
-    ] = None,
-    md_s: Annotated[float | None, typer.Option(help="Seconds of an MD step.")] = None,
-    update_s: Annotated[float, typer.Option(help="Seconds of one chain's update.")] = 0.0,
-    update_per_label_s: Annotated[float, typer.Option(help="And for each label it knows.")] = 0.0,
-    labels: Annotated[int, typer.Option(min=1, help="Labels of a run, if not --from.")] = 20,
-    label_power: Annotated[
-        float | None,
-        typer.Option(help="Labels take (atoms)^this as long; default: as in the runs of --from."),
-    ] = None,
-    runs: Annotated[
-        int | None, typer.Option(min=1, help="Plan for so many runs like these.")
-    ] = None,
-    queue_s: Annotated[float, typer.Option(help="Seconds until the first job starts.")] = 0.0,
-    as_json: Json = False,
-) -> None:
-    """Predict wall time, node hours and bottleneck of a campaign, from measured or given times."""
-    from bnnflow.config.campaign_loading import load_campaign
-    from workflows.campaign_forecast import forecast_campaign
-    from workflows.configs import find_config
-    from workflows.plan_times import given, measure, refuse_beside_runs
-
-    settings = load_campaign(find_config(config), overrides or ())
-    if measured:
-        refuse_beside_runs(
-            {
-                "--label-s": label_s,
-                "--md-s": md_s,
-                "--update-s": update_s,
-                "--update-per-label-s": update_per_label_s,
-            }
-        )
-        times = measure(measured, label_power=label_power)
-    else:
-        update = (update_s, update_per_label_s)
-        times = given(label=label_s, md=md_s, update=update, labels=labels, label_power=label_power)
-    target = Path("runs") / settings.name
-    found = forecast_campaign(settings, target, times, site=site, runs=runs, queue_s=queue_s)
-    show(found.as_dict(), found.table, as_json)
 
 
 @app.command()
@@ -308,6 +258,7 @@ def validate(
 
 app.command()(analyse)
 app.command()(submit)
+app.command("plan")(plan_campaign)
 
 
 @app.command()

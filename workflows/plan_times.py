@@ -127,18 +127,12 @@ def given(
     md: float | None,
     update: tuple[float, float],
     labels: int,
-    label_power: float | None = None,
 ) -> TaskTimes:
     """Times said by hand, of a material of any size: nothing is scaled with the atoms.
 
-    labels: of a run, half of them in its first tenth; label_power: none, it would have no effect.
-    Raises ConfigError when a time is missing, or negative, or not a finite number.
+    labels: of a run, half of them in its first tenth. Raises ConfigError when a time is missing, or
+    negative, or not a finite number.
     """
-    if label_power is not None:
-        raise ConfigError(
-            "--label-power is given without --from, but times given by hand hold for every size: "
-            "remove it"
-        )
     if label is None or md is None:
         raise ConfigError(
             "no task times are given, expected --from RUN, or --label-s and --md-s (and "
@@ -150,13 +144,6 @@ def given(
     times = [*np.linspace(0.0, 0.1, labels - late, endpoint=False), *np.linspace(0.1, 1.0, late)]
     history = LabelHistory(tuple(map(float, times[1:])), 1.0, relative=True)
     return TaskTimes(None, label, (md, 0.0), (update[0], 0.0, update[1]), (history,))
-
-
-def refuse_beside_runs(by_hand: Mapping[str, float | None]) -> None:
-    """Raises ConfigError for a time that is given by hand and would have no effect."""
-    for name, value in by_hand.items():
-        if value:
-            raise ConfigError(f"{name} is given beside --from, which measures it: remove one")
 
 
 def require_amounts(amounts: Mapping[str, float]) -> None:

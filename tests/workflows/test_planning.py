@@ -15,7 +15,7 @@ from bnnflow.data import read_run
 from bnnflow.errors import ConfigError, RunFolderError
 from executors.base import Pool
 from workflows.plan_labels import LabelHistory
-from workflows.plan_times import TaskTimes, given, measure, refuse_beside_runs
+from workflows.plan_times import TaskTimes, given, measure
 from workflows.planned_loops import PlayedRun
 from workflows.planning import PlannedPools, forecast
 from workflows.session import fine_tune
@@ -301,10 +301,6 @@ def test_amounts_that_are_negative_or_not_finite_are_refused(wrong: float) -> No
         given(label=60.0, md=0.01, update=(2.0, wrong), labels=4)
     with pytest.raises(ConfigError, match="--label-power is "):
         measure([], label_power=wrong)
-    with pytest.raises(ConfigError, match="--md-s is given beside --from"):
-        refuse_beside_runs({"--label-s": None, "--md-s": wrong, "--update-s": 0.0})
-    with pytest.raises(ConfigError, match="--label-power is given without --from"):
-        given(label=60.0, md=0.01, update=(2.0, 1.0), labels=4, label_power=2.0)
 
 
 def test_times_measured_on_a_run_are_those_of_its_tasks(tmp_path: Path) -> None:
