@@ -76,7 +76,7 @@ def _in_pools(study: Study, rng: random.Random, victim: Callable[[int], int]) ->
     config = study.config()
     pools = _pools(study)
     whole = study.uninterrupted("pools", config)
-    seconds = _warm_seconds(study, config)
+    seconds = study.usual_seconds("pools", config)
     with study.try_folder() as run:
         plan(study.armed)
         workers = [Submission(pools, pool, probe, ()).result().process for pool in Pool]
@@ -110,15 +110,6 @@ def _at_work(process: int) -> bool:
         return _stat(process)[0] == "R"
     except FileNotFoundError:
         return False
-
-
-def _warm_seconds(study: Study, config: RunConfig) -> float:
-    """What a run takes in pools whose workers have loaded everything; measured once."""
-    if "pools" not in study.seconds:
-        began = time.monotonic()
-        go_on(config, study.folder / "warm")
-        study.seconds["pools"] = time.monotonic() - began
-    return study.seconds["pools"]
 
 
 def _parent(process: int) -> int:

@@ -65,7 +65,7 @@ def lost_node(study: Study, _rng: random.Random) -> Tally:
 def block_walltime(study: Study, _rng: random.Random) -> Tally:
     """Eight runs at once; the first attempt at each of their labels outlives its block."""
     configs = [_config(study, number) for number in range(8)]
-    with _cluster() as _, study.try_folder() as folder:
+    with _cluster(), study.try_folder() as folder:
         runs = [folder / str(number) for number in range(len(configs))]
         _drive(study, configs, runs, WALLTIME)
         return sum((_judge(study, run) for run in runs), Tally())

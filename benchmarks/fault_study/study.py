@@ -6,6 +6,7 @@ import contextlib
 import io
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,14 @@ class Study:
             self.clean[name] = self.folder / f"clean-{name}"
             go_on(config, self.clean[name])
         return self.clean[name]
+
+    def usual_seconds(self, name: str, config: RunConfig) -> float:
+        """What the run of a config takes where all is loaded by now; measured once."""
+        if name not in self.seconds:
+            began = time.monotonic()
+            go_on(config, self.folder / f"again-{name}")
+            self.seconds[name] = time.monotonic() - began
+        return self.seconds[name]
 
     def calls(self) -> int:
         """How often the reference was asked since it was armed."""

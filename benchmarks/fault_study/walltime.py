@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bnnflow.config import RunConfig
 from fault_study.reference import plan
-from fault_study.study import Study, Tally, finish, go_on
+from fault_study.study import Study, Tally, finish
 from workflows import session
 from workflows.deadline import Deadline
 
@@ -19,7 +19,7 @@ def walltime(study: Study, rng: random.Random) -> Tally:
     """Two sessions in turn that have a random part of the run's time, then one with enough."""
     config = study.config()
     whole = study.uninterrupted("inline", config)
-    seconds = _seconds(study, config)
+    seconds = study.usual_seconds("inline", config)
     with study.try_folder() as run:
         plan(study.armed)
         left = [_session(config, run, rng.uniform(0.0, seconds)), False]
@@ -38,12 +38,3 @@ def _session(config: RunConfig, run: Path, seconds: float) -> bool:
         else:
             session.fine_tune([config], folders=[run], inline=True, deadline=deadline)
     return deadline.missed
-
-
-def _seconds(study: Study, config: RunConfig) -> float:
-    """What a run takes in this process, once everything is loaded; measured once."""
-    if "inline" not in study.seconds:
-        began = time.monotonic()
-        go_on(config, study.folder / "again")
-        study.seconds["inline"] = time.monotonic() - began
-    return study.seconds["inline"]
